@@ -1,0 +1,5 @@
+"""`python -m lth` is `lth`."""
+
+from lth.cli.app import main
+
+main()

@@ -1,0 +1,62 @@
+"""The commands of `lth`; each imports what it needs when it is called, so that help is instant."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from lth.cli import inspect, work
+from lth.cli.doctor import doctor
+from lth.cli.ticket import app as ticket
+from lth.errors import LthError
+from lth.version import __version__
+
+DONE, FAILURES, USAGE, INCOMPLETE = 0, 1, 2, 3
+
+app = typer.Typer(
+    name="lth",
+    help="Find winning lottery tickets: train dense, prune, rewind, retrain a grid, name the sparsest that matches.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("init")(inspect.init)
+app.command("scope")(inspect.scope)
+app.command("run")(work.run)
+app.command("status")(inspect.status)
+app.command("work")(work.work)
+app.command("select")(inspect.select)
+app.command("report")(inspect.report)
+app.command("doctor")(doctor)
+app.add_typer(ticket, name="ticket")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"lth {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Returns nothing; runs the command line, and ends with 0 done, 1 failures, 2 wrong usage, 3 incomplete."""
+    try:
+        app()
+    except LthError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(USAGE)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(INCOMPLETE)
+    except BrokenPipeError:
+        sys.exit(DONE)

@@ -1,0 +1,74 @@
+"""The commands that look: init, scope, status, select, report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lth.cli.work import Sets, emit
+
+Directory = Annotated[str, typer.Argument(help="A run directory.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+
+
+def init(
+    preset: Annotated[str | None, typer.Argument(help="The preset; without it, the list of them.")] = None,
+) -> None:
+    """Print a commented spec to start from: lth init digits_lenet > my.toml"""
+    from lth.spec.presets import PRESETS, preset_text
+
+    if preset is None:
+        for name, purpose in PRESETS.items():
+            print(f"{name:<16} {purpose}")
+        return
+    sys.stdout.write(preset_text(preset))
+
+
+def scope(spec: Annotated[str, typer.Argument(help="The spec.")], set_: Sets = None, as_json: AsJson = False) -> None:
+    """Explain which layers a spec prunes, and why not the others."""
+    from lth.cli.tables import show_scope
+    from lth.spec.load import load_spec
+
+    show_scope(load_spec(spec, set_ or []), as_json)
+
+
+def status(directory: Directory, as_json: AsJson = False) -> None:
+    """Say how far a run has come."""
+    from lth.cli.tables import show_status
+    from lth.grid.status import status as look
+    from lth.runs.run import open_run
+
+    run = open_run(directory)
+    seen = look(run)
+    emit(seen.as_json()) if as_json else show_status(run, seen)
+
+
+def select(directory: Directory, as_json: AsJson = False) -> None:
+    """Name the winning ticket of a run, with its interval; shows the test accuracy of that ticket only."""
+    from lth.cli.tables import show_selection
+    from lth.results.select import select_winner
+    from lth.runs.run import open_run
+
+    run = open_run(directory)
+    selection = select_winner(run.spec, run.results())
+    if selection.test_top1 is not None:
+        run.test_shown()
+    emit(selection.as_json()) if as_json else show_selection(run, selection)
+    if selection.verdict == "incomplete":
+        raise typer.Exit(3)
+
+
+def report(
+    directory: Directory, into: Annotated[str | None, typer.Option("--into", help="Folder for the report.")] = None
+) -> None:
+    """Write the report of a run: one offline HTML page, its figures as PDF, its table as CSV."""
+    from lth.report.page import write_report
+    from lth.runs.run import open_run
+
+    run = open_run(directory)
+    page = write_report(run, Path(into) if into else None)
+    run.test_shown()
+    print(page)

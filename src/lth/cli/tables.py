@@ -1,0 +1,163 @@
+"""What the commands print for people."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from lth.cli.work import emit
+from lth.errors import LthError
+from lth.grid.status import Status
+from lth.runs.run import Run
+from lth.spec.schema import Spec
+
+if TYPE_CHECKING:
+    from lth.results.selection import Selection
+    from lth.results.walk import Level
+
+
+def _console() -> Console:
+    """A console as wide as its terminal, and never narrower than a table without one."""
+    return Console(width=None if sys.stdout.isatty() else 120, highlight=False, emoji=False)
+
+
+def _table(*columns: str, left: int = 1) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number < left else "right")
+    return table
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """Returns a fraction as per cent: 0.9731 -> "97.31 %"."""
+    return "-" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def show_plan(spec: Spec, as_json: bool) -> None:
+    """Returns nothing; prints what a run of the spec would take, with steps and disk where the data can be read."""
+    from lth.grid.next import wanted
+    from lth.planning.cost import plan
+    from lth.runs.records import Results
+
+    examples, parameters, remark = _sizes(spec)
+    cost = plan(spec, train_examples=examples, parameters=parameters)
+    first = [unit.id for unit in wanted(spec, Results())]
+    if as_json:
+        return emit({**cost.as_json(), "units": first})
+    head, *rows = cost.rows()
+    table = _table(*head)
+    for row in rows:
+        table.add_row(*row)
+    console = _console()
+    console.print(table)
+    console.print(f"\nUnits: {', '.join(first[:3])}, ... {first[-1]}; controls and confirmation follow the selection.")
+    console.print(
+        f"At most {cost.most_at_once} trainings at once; the longest chain is {cost.longest_chain_epochs:g} epochs."
+    )
+    if remark:
+        console.print(f"Steps and disk are unknown: {remark}")
+
+
+def _sizes(spec: Spec) -> tuple[int | None, int | None, str]:
+    """Training examples and parameters, or None for both and the reason."""
+    try:
+        from lth.training.shape import shape
+
+        found = shape(spec)
+    except LthError as problem:
+        return None, None, str(problem)
+    return found.train_examples, found.parameters, ""
+
+
+def show_scope(spec: Spec, as_json: bool) -> None:
+    """Returns nothing; prints which layers the spec prunes, with the reason for those it does not."""
+    from lth.models.prunable import scope_table
+    from lth.training.shape import shape
+
+    found = shape(spec)
+    rows = scope_table(found.model, spec.prune, found.input_shape)
+    pruned = sum(row["weights"] for row in rows if row["prunable"] == "yes")
+    if as_json:
+        summary = {"layers": rows, "scope": spec.prune.scope, "parameters": found.parameters, "prunable": pruned}
+        return emit(summary)
+    table = _table("layer", "role", "shape", "weights", "share", "multiply-adds", "rate", "prunable", left=2)
+    table.columns[-1].justify = "left"
+    for row in rows:
+        rate = "" if row["rate"] is None else f"{row['rate']:g}"
+        shape_text = "x".join(map(str, row["shape"]))
+        numbers = (f"{row['weights']:,}", percent(row["share"], 1), f"{row['multiply_adds']:,}")
+        table.add_row(row["layer"], row["role"], shape_text, *numbers, rate, row["prunable"])
+    console = _console()
+    console.print(table)
+    kind = "over all of them together" if spec.prune.scope == "global" else "in each layer by itself"
+    share = percent(pruned / found.parameters, 1)
+    console.print(
+        f"\n{pruned:,} of {found.parameters:,} parameters are prunable ({share}); ranked by magnitude {kind}."
+    )
+
+
+def show_status(run: Run, seen: Status) -> None:
+    """Returns nothing; prints the counts, and what failed."""
+    console = _console()
+    state = "complete" if seen.complete else "incomplete"
+    console.print(f"{run.spec.name} in {run.path}: {state}")
+    console.print(f"dense networks {seen.dense_done}/{seen.dense}")
+    table = _table("cells", "done", "running", "waiting", "failed", left=0)
+    table.add_row(*(str(value) for value in seen.as_json().values()))
+    console.print(table)
+    show_failures(seen)
+
+
+def show_failures(seen: Status) -> None:
+    """Returns nothing; prints each failed unit with the first line of its reason, on stderr."""
+    for unit, message in seen.failures.items():
+        print(f"failed: {unit}: {message.splitlines()[0]}", file=sys.stderr)
+    if seen.failures:
+        print("To have a failed unit tried again, delete its folder in the run directory.", file=sys.stderr)
+
+
+def show_selection(run: Run, selection: Selection) -> None:
+    """Returns nothing; prints the best level of each rewind point, the answer in a sentence, and the notes."""
+    console = _console()
+    table = _table("rewind to", "sparsest match", "ticket", "dense", "difference", "95 % interval", left=1)
+    levels = {(level.rewind, level.sparsity): level for level in selection.levels}
+    for rewind, sparsity in selection.candidates:
+        level = None if sparsity is None else levels[rewind, sparsity]
+        table.add_row(str(rewind), *_level(level))
+    if selection.candidates:
+        console.print(table)
+        console.print("(validation accuracy, mean over the grid's seeds)\n")
+    console.print(selection.sentence)
+    for note in selection.notes:
+        console.print(f"- {note}")
+
+
+def _level(level: Level | None) -> tuple[str, ...]:
+    if level is None:
+        return "none", "", "", "", ""
+    points = "" if level.difference is None else f"{100 * level.difference:+.2f} pp"
+    if level.low is None or level.high is None:
+        return percent(level.sparsity, 0), percent(level.ticket), percent(level.dense), points, ""
+    interval = f"{100 * level.low:+.2f} to {100 * level.high:+.2f} pp"
+    return percent(level.sparsity, 0), percent(level.ticket), percent(level.dense), points, interval
+
+
+def show_outcome(run: Run, seen: Status, as_json: bool) -> None:
+    """Returns nothing; prints the end of `lth run`: table, winner, where ticket and report lie."""
+    from lth.results.select import select_winner
+
+    selection = select_winner(run.spec, run.results())
+    page = run.layout.report / "index.html"
+    if as_json:
+        paths: dict[str, str | None] = {"directory": str(run.path), "report": str(page) if page.exists() else None}
+        return emit({**seen.as_json(), "selection": selection.as_json(), **paths})
+    if not seen.complete:
+        return
+    show_selection(run, selection)
+    for name, path in (("ticket", run.layout.ticket), ("report", page)):
+        if Path(path).exists():
+            print(f"{name + ':':<8} {path}")

@@ -1,0 +1,111 @@
+"""`lth run` and `lth work`: the commands that do the work."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a value: --set train.epochs=3. May be repeated.")
+]
+
+
+def run(
+    spec: Annotated[str, typer.Argument(help="The spec, a TOML file (see `lth init`).")],
+    into: Annotated[str | None, typer.Option("--into", help="Run directory; default runs/NAME.")] = None,
+    set_: Sets = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List units, epochs and disk; do nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Run everything a spec asks for: grid, controls, selection, confirmation, report. Resumes what is there."""
+    from lth.cli import tables
+    from lth.spec.load import load_spec
+
+    wanted = load_spec(spec, set_ or [])
+    if dry_run:
+        return tables.show_plan(wanted, as_json)
+    from lth.cli.progress import Progress
+    from lth.grid.launch import launch, stopping
+    from lth.grid.status import status
+    from lth.runs.run import start_run
+
+    path = Path(into or Path("runs") / wanted.name)
+    here = start_run(path, wanted, Path(spec).read_text())
+    logging_to(here.layout.logs / "run.log", quiet=True)
+    print(f"lth run: {wanted.name} in {path}", file=sys.stderr)
+    with stopping() as stop, Progress(here):
+        launch(here, lambda: _doers(here, stop), stop)
+    seen = status(here)
+    tables.show_outcome(here, seen, as_json)
+    if seen.failures:
+        tables.show_failures(seen)
+    if not seen.complete and (stop.is_set() or not seen.failures):
+        print(f"Stopped before the end. Nothing is lost; go on with:\n  lth run {spec} --into {path}", file=sys.stderr)
+        raise typer.Exit(3)
+    if seen.failures:
+        raise typer.Exit(1)
+
+
+def work(
+    directory: Annotated[str, typer.Argument(help="A run directory.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until nobody is working any more.")] = False,
+    parent: Annotated[int | None, typer.Option("--parent", hidden=True)] = None,
+) -> None:
+    """Be a worker on a run directory: do what is ready, then end. Any number may work at once."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from lth.grid.launch import stopping
+    from lth.grid.work import loop
+    from lth.runs.run import open_run
+
+    here = open_run(directory)
+    logging_to(None, quiet=False)
+    with stopping() as stop:
+        if parent is not None:
+            threading.Thread(target=_end_with, args=(parent, stop), daemon=True).start()
+        loop(here, _doers(here, stop), stop, wait=wait)
+    if stop.is_set():
+        raise typer.Exit(3)
+
+
+def _doers(here: object, stop: threading.Event) -> object:
+    from lth.experiment import doers
+
+    return doers(here, stop)  # pyright: ignore[reportArgumentType]
+
+
+def _end_with(parent: int, stop: threading.Event) -> None:
+    """A worker started by `lth run` does not outlive it."""
+    while not stop.wait(1.0):
+        if os.getppid() != parent:
+            stop.set()
+
+
+def logging_to(path: Path | None, *, quiet: bool) -> None:
+    """Returns nothing; sends the log to `path` (and warnings to stderr), or all of it to stderr."""
+    log = logging.getLogger("lth")
+    log.setLevel(os.environ.get("LTH_LOG", "INFO").upper())
+    log.propagate = False
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+        handler.close()
+    stderr = logging.StreamHandler(sys.stderr)
+    stderr.setLevel(logging.CRITICAL if quiet else logging.DEBUG)
+    targets: list[logging.Handler] = [stderr]
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        targets.append(logging.FileHandler(path, delay=True))
+    for handler in targets:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(handler)
+
+
+def emit(value: object) -> None:
+    """Returns nothing; prints one JSON object on stdout."""
+    print(json.dumps(value, allow_nan=False))

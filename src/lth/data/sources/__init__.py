@@ -1,0 +1,33 @@
+"""Sources of images, one reader a file; `data.source` of a spec names one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lth.data.sources.dataset import Dataset
+from lth.data.sources.digits import open_digits
+from lth.data.sources.mnist import open_mnist
+from lth.data.sources.synthetic import open_synthetic
+from lth.errors import DataError
+
+__all__ = ["SOURCES", "Dataset", "open_source"]
+
+# What stands before the first colon of data.source -> the function that reads the rest.
+SOURCES: dict[str, Callable[[str], Dataset]] = {
+    "digits": open_digits,
+    "mnist": open_mnist,
+    "synthetic": open_synthetic,
+}
+
+
+def open_source(source: str) -> Dataset:
+    """Returns the data set that "digits", "mnist:DIR" or "synthetic:examples=2000,classes=4" names.
+
+    Raises DataError for a source that does not exist or cannot be read, MissingExtraError for one that needs
+    a package that is not installed.
+    """
+    kind, _, rest = source.partition(":")
+    if kind not in SOURCES:
+        cure = f"Take one of: {', '.join(SOURCES)}; for a folder of idx files write mnist:DIR."
+        raise DataError("no such source", at="data.source", value=source, cure=cure)
+    return SOURCES[kind](rest)

@@ -1,0 +1,100 @@
+"""Networks by name: the ones in this package, or the user's own by import path."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from lth.errors import ModelError
+from lth.models.initialize import initialize
+from lth.models.lenet import LeNet300100
+from lth.models.mobilenet_v2 import MobileNetV2
+from lth.spec.schema import Model
+
+MODELS: dict[str, Callable[..., nn.Module]] = {"lenet_300_100": LeNet300100, "mobilenet_v2": MobileNetV2}
+
+
+def build(model: Model, input_shape: tuple[int, int, int], classes: int, seed: int) -> nn.Module:
+    """Returns the freshly initialised network, on the CPU: the same bits for the same seed.
+
+    `input_shape` is (channels, height, width). A name from MODELS gets input shape, classes and the
+    spec's arguments; "package.module:Class" is called with the arguments alone. torch's own generator is
+    seeded for the construction and left as it was. Raises ModelError for a name, an argument or a result
+    that does not fit.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        if ":" in model.name:
+            network = _built(_imported(model.name), (), model)
+            _check_output(network, input_shape, classes, model.name)
+        elif model.name in MODELS:
+            network = _built(MODELS[model.name], (input_shape, classes), model)
+        else:
+            known = ", ".join(sorted(MODELS))
+            cure = f'Take one of: {known}; or your own as "package.module:Class".'
+            raise ModelError("no such model", at="model.name", value=model.name, cure=cure)
+    return initialize(network, model.initialization, torch.Generator().manual_seed(seed))
+
+
+def _imported(path: str) -> Callable[..., Any]:
+    module_name, _, class_name = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as problem:
+        what = f"cannot import {module_name!r}: {problem}"
+        cure = "Install the package, or put the folder that holds it on PYTHONPATH."
+        raise ModelError(what, at="model.name", value=path, cure=cure) from problem
+    found: Any = getattr(module, class_name, None)
+    if not callable(found):
+        classes = {name: thing for name, thing in vars(module).items() if inspect.isclass(thing)}
+        networks = sorted(name for name, thing in classes.items() if issubclass(thing, nn.Module))
+        cure = f"Its networks are: {', '.join(networks[:8]) or 'none'}{' ...' * (len(networks) > 8)}."
+        raise ModelError(f"{module_name} has no class {class_name!r}", at="model.name", value=path, cure=cure)
+    return found
+
+
+def _built(make: Callable[..., nn.Module], given: Sequence[Any], model: Model) -> nn.Module:
+    signature = inspect.signature(make)
+    try:
+        signature.bind(*given, **model.arguments)
+    except TypeError as problem:
+        accepted = list(signature.parameters)[len(given) :]
+        cure = f"The arguments of {model.name} are: {', '.join(accepted) or 'none'}."
+        raise ModelError(str(problem), at="model.arguments", value=dict(model.arguments), cure=cure) from problem
+    try:
+        network = make(*given, **model.arguments)
+    except ModelError:
+        raise
+    except Exception as problem:
+        what = f"{model.name} cannot be built: {type(problem).__name__}: {problem}"
+        cure = "Check the arguments against the class."
+        raise ModelError(what, at="model.arguments", value=dict(model.arguments), cure=cure) from problem
+    if not isinstance(network, nn.Module):
+        what, found = f"{model.name} gave no torch.nn.Module", type(network).__name__
+        cure = "Name a class or function that gives a torch.nn.Module."
+        raise ModelError(what, at="model.name", value=found, cure=cure)
+    return network
+
+
+def _check_output(network: nn.Module, input_shape: tuple[int, int, int], classes: int, name: str) -> None:
+    """Tries the user's network on two blank images, so that a wrong shape is found before training."""
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        with torch.no_grad():
+            output = network.eval()(torch.zeros(2, *input_shape))
+    except Exception as problem:
+        what = f"{name} cannot take the data, images of shape {input_shape}: {problem}"
+        raise ModelError(what, at="model.arguments", cure="Give it arguments that fit the data.") from problem
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+    if shape != (2, classes):
+        what = f"{name} gave an output of the wrong shape for 2 images"
+        cure = f"Return logits of shape (batch, {classes}): the data has {classes} classes."
+        raise ModelError(what, at="model.arguments", value=shape, cure=cure)

@@ -1,0 +1,1 @@
+"""Masks: made from scores, checked, enforced; names and tensors only, whatever the network."""

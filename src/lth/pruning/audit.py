@@ -1,0 +1,174 @@
+"""The audit: pure checks of the invariants of pruning, rewinding, training and resuming. True means it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from lth.pruning.mask import Mask
+from lth.pruning.threshold import Scope, groups, pruned_count
+from lth.runs.records import Audit
+
+BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+FEWEST = 32  # starts of a sign that it takes before the signs are compared
+
+
+def check_mask(
+    mask: Mask, final_weights: Mapping[str, Tensor] | None, sparsity: float, scope: Scope,
+    rates: Mapping[str, float], prunable: set[str],
+) -> dict[str, bool]:  # fmt: skip
+    """Returns the checks of a mask that was just made from `final_weights`, None for a control's mask.
+
+    density_exact: every group has exactly its count (a control: the network has). only_prunable_masked: the
+    mask covers exactly the prunable weights. mask_ranks_final_weights: no pruned weight is larger in
+    magnitude than a kept one of its group.
+    """
+    sizes = {name: tensor.numel() for name, tensor in mask.tensors.items()}
+    known = {name: rate for name, rate in rates.items() if name in sizes}
+    together = [(names, rate) for names, rate in groups(sizes, scope, known)]
+    wanted = [pruned_count(sum(sizes[name] for name in names), sparsity, rate) for names, rate in together]
+    found = [sum(int((~mask.tensors[name]).count_nonzero()) for name in names) for names, _ in together]
+    checks = {
+        "density_exact": sum(found) == sum(wanted) if final_weights is None else found == wanted,
+        "only_prunable_masked": set(sizes) == prunable,
+    }
+    if final_weights is not None:
+        checks["mask_ranks_final_weights"] = all(_ranked(mask, final_weights, names) for names, _ in together)
+    return checks
+
+
+def check_rewound(state: Mapping[str, Tensor], checkpoint: Mapping[str, Tensor], mask: Mask) -> dict[str, bool]:
+    """Returns the checks of a network just rewound: `state` is its state_dict, `checkpoint` the one it goes back to.
+
+    architecture_unchanged: the same names, shapes and dtypes. kept_equal_checkpoint and
+    unmasked_equal_checkpoint: the same bits (of value + 0.0). pruned_weights_zero.
+    """
+    masked = mask.tensors
+    return {
+        "architecture_unchanged": _same_architecture(state, checkpoint),
+        "kept_equal_checkpoint": all(
+            _comparable(name, state, checkpoint, kept) and _same(state[name], checkpoint[name], kept)
+            for name, kept in masked.items()
+        ),
+        "unmasked_equal_checkpoint": state.keys() == checkpoint.keys()
+        and all(_same(state[name], checkpoint[name]) for name in checkpoint if name not in masked),
+        "pruned_weights_zero": _zero(state, masked),
+    }
+
+
+def check_trained(
+    state: Mapping[str, Tensor], start: Mapping[str, Tensor], mask: Mask | None,
+    gradients: Mapping[str, Tensor] | None, optimizer_state: Mapping[str, Mapping[str, Tensor]] | None,
+) -> dict[str, bool]:  # fmt: skip
+    """Returns the checks of a network at the end of training from `start`; `mask` None is the dense network.
+
+    `optimizer_state` maps a state's name, such as "exp_avg", to its values by parameter name; a check whose
+    argument is None is left out. both_signs_trained: of the kept weights that could move, those that
+    started negative moved about as often as those that started positive (see `_both_signs`).
+    """
+    checks = {
+        "architecture_unchanged": _same_architecture(state, start),
+        "both_signs_trained": _both_signs(state, start, mask),
+    }
+    if mask is not None:
+        checks["pruned_weights_zero"] = _zero(state, mask.tensors)
+    if mask is not None and gradients is not None:
+        checks["pruned_gradients_zero"] = _zero(gradients, mask.tensors)
+    if mask is not None and optimizer_state is not None:
+        checks["pruned_optimizer_state_zero"] = all(_zero(values, mask.tensors) for values in optimizer_state.values())
+    return checks
+
+
+def check_resumed(saved: Mapping[str, Tensor], live: Mapping[str, Tensor]) -> dict[str, bool]:
+    """Returns the check of a resumed training: weights, optimizer state and whatever else was saved, bit for bit."""
+    same = _same_architecture(live, saved) and all(_same(live[name], saved[name]) for name in saved)
+    return {"resumed_state_equal": same}
+
+
+def verdict(*checks: Mapping[str, bool]) -> Audit:
+    """Returns the audit of all `checks`; one that was made more than once holds if it always held."""
+    merged: dict[str, bool] = {}
+    for one in checks:
+        for name, held in one.items():
+            merged[name] = merged.get(name, True) and held
+    return Audit(passed=all(merged.values()), checks=merged)
+
+
+def _same_architecture(state: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return state.keys() == other.keys() and all(
+        value.shape == other[name].shape and value.dtype == other[name].dtype for name, value in state.items()
+    )
+
+
+def _comparable(name: str, state: Mapping[str, Tensor], checkpoint: Mapping[str, Tensor], kept: Tensor) -> bool:
+    return name in state and name in checkpoint and state[name].shape == checkpoint[name].shape == kept.shape
+
+
+def _same(one: Tensor, other: Tensor, where: Tensor | None = None) -> bool:
+    """Whether two tensors hold the same bits, -0.0 counting as 0.0 and NaN as itself."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    differs = _bits(one) != _bits(other)
+    return not bool((differs if where is None else differs & where).any())
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    value = tensor.detach().cpu()
+    return (value + 0.0).view(BITS[value.element_size()]) if value.is_floating_point() else value
+
+
+def _zero(values: Mapping[str, Tensor], masked: Mapping[str, Tensor]) -> bool:
+    for name, kept in masked.items():
+        if name not in values or values[name].shape != kept.shape:
+            return False
+        if bool((values[name].detach().cpu().ne(0) & ~kept).any()):
+            return False
+    return True
+
+
+def _ranked(mask: Mask, weights: Mapping[str, Tensor], names: Iterable[str]) -> bool:
+    largest_pruned, smallest_kept = -1.0, float("inf")
+    for name in names:
+        kept = mask.tensors[name]
+        if name not in weights or weights[name].shape != kept.shape:
+            return False
+        size = weights[name].detach().cpu().abs()
+        if not kept.all():
+            largest_pruned = max(largest_pruned, float(size[~kept].max()))
+        if kept.any():
+            smallest_kept = min(smallest_kept, float(size[kept].min()))
+    return largest_pruned <= smallest_kept
+
+
+def _both_signs(state: Mapping[str, Tensor], start: Mapping[str, Tensor], mask: Mask | None) -> bool:
+    """Whether negative and positive starts moved in shares less than a factor 2 apart.
+
+    Counted are weights in a row (output unit) and a column (input) of which some kept weight moved: dead
+    inputs and dead units, common in sparse networks and not independent of the signs, are left out, so an
+    honest share is close to 1, and that of frozen weights is 0. Weight decay alone counts as moving.
+    """
+    kept = _everything(start) if mask is None else mask.tensors
+    could, did = {-1: 0, 1: 0}, {-1: 0, 1: 0}
+    for name, layer in kept.items():
+        if not _comparable(name, state, start, layer) or not layer.numel():
+            continue
+        before, after = start[name].detach().cpu(), state[name].detach().cpu()
+        rows = (len(layer), -1)
+        moved = (layer & after.ne(before)).reshape(rows)
+        movable = layer.reshape(rows) & moved.any(1, keepdim=True) & moved.any(0, keepdim=True)
+        for sign in could:
+            started = movable & (before.sign() == sign).reshape(rows)
+            could[sign] += int(started.count_nonzero())
+            did[sign] += int((started & moved).count_nonzero())
+    if min(could.values()) < FEWEST:
+        return True
+    shares = [did[sign] / could[sign] for sign in could]
+    return min(shares) * 2 > max(shares)
+
+
+def _everything(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The mask of a dense network: every weight matrix and kernel, whole."""
+    matrices = {name: value for name, value in state.items() if value.ndim > 1 and value.is_floating_point()}
+    return {name: torch.ones(value.shape, dtype=torch.bool) for name, value in matrices.items()}

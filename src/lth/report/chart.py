@@ -1,0 +1,134 @@
+"""What all charts of the report share: the record of a figure, the axes, the look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lth.report.palette import var
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
+DENSITY_TICKS = (100, 80, 65, 50, 35, 25, 18, 12, 8, 5, 3, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
+PRINT_WIDTH = 640
+DASHES = ([1, 0], [7, 3], [2, 2], [8, 3, 2, 3], [4, 2], [10, 4], [1, 3], [6, 2, 1, 2])
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart of the page and its PDF: `chart` is the Vega-Lite object, `alt` says in words what it shows."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    chart: dict[str, Any]
+
+
+def finished(chart: Any, alt: str, height: int) -> dict[str, Any]:
+    """Returns the Vega-Lite object of an Altair chart, as wide as its container, in the look of the report."""
+    value = chart.properties(width="container", height=height).to_dict()
+    value.pop("$schema", None)
+    return {
+        **value,
+        "description": alt,
+        "background": None,
+        "autosize": {"type": "fit-x", "contains": "padding"},
+        "config": _look(),
+    }
+
+
+def for_print(chart: dict[str, Any]) -> dict[str, Any]:
+    """Returns the chart at a fixed width on white, for a PDF; its colours still have their names."""
+    return {**chart, "width": PRINT_WIDTH, "background": "#ffffff", "padding": 8}
+
+
+def _look() -> dict[str, Any]:
+    text = {
+        "labelColor": var("muted"),
+        "titleColor": var("ink"),
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": 500,
+    }
+    return {
+        "font": FONT,
+        "view": {"stroke": None},
+        "axis": {
+            **text,
+            "domainColor": var("rule"),
+            "tickColor": var("rule"),
+            "gridColor": var("faint"),
+            "titlePadding": 8,
+        },
+        "legend": {
+            **text,
+            "labelColor": var("ink"),
+            "orient": "top",
+            "direction": "horizontal",
+            "titleAnchor": "start",
+            "symbolStrokeWidth": 2.5,
+            "columnPadding": 14,
+            "offset": 8,
+            "labelLimit": 280,
+            "layout": {"top": {"direction": "vertical", "anchor": "start"}},
+        },
+        "text": {"font": FONT},
+    }
+
+
+def data(rows: Sequence[dict[str, Any]]) -> Any:
+    """Returns the rows as inline data of a chart."""
+    import altair
+
+    return altair.Data(values=list(rows))
+
+
+def density_x(
+    densities: Sequence[float], title: str = "Density over prunable weights in % (logarithmic; sparser to the right)"
+) -> Any:
+    """Returns the x channel for the field `density` in percent: logarithmic, dense at the left, readable ticks."""
+    import altair
+
+    low, high = min(densities), max(densities)
+    ticks = [tick for tick in DENSITY_TICKS if low * 0.999 <= tick <= high * 1.001]
+    return altair.X(
+        "density:Q",
+        scale=altair.Scale(type="log", domain=[high * 1.06, low / 1.06], nice=False),
+        axis=altair.Axis(
+            values=ticks or [low], format="~g", title=title, grid=False, labelFlush=False, labelOverlap="greedy"
+        ),
+    )
+
+
+def legend(title: str | None, columns: int = 0, symbol: str | None = None) -> Any:
+    """Returns a legend with full-strength symbols; more than `columns` entries go on to a new line where it is not 0."""
+    import altair
+
+    given = {"columns": columns} if columns else {}
+    if symbol is not None:
+        given["symbolType"] = symbol
+    return altair.Legend(title=title, titleLimit=0, symbolOpacity=1, **given)
+
+
+def ordered(
+    field: str,
+    domain: Sequence[str],
+    colours: Sequence[str],
+    title: str | None,
+    columns: int = 0,
+    symbol: str | None = None,
+) -> Any:
+    """Returns the colour channel of a field with named values, its legend in that order."""
+    import altair
+
+    scale = altair.Scale(domain=list(domain), range=list(colours))
+    return altair.Color(f"{field}:N", sort=None, scale=scale, legend=legend(title, columns, symbol))
+
+
+def dashed(field: str, domain: Sequence[str], columns: int) -> Any:
+    """Returns the dash channel of a field with named values; its legend is that of the colours."""
+    import altair
+
+    scale = altair.Scale(domain=list(domain), range=[DASHES[place % len(DASHES)] for place in range(len(domain))])
+    return altair.StrokeDash(f"{field}:N", sort=None, scale=scale, legend=legend(None, columns, "stroke"))

@@ -1,0 +1,1 @@
+"""What the results say: statistics, the walk to the candidate, selection, comparisons, tables."""

@@ -1,0 +1,104 @@
+"""Tickets against their controls: what of the ticket matters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lth.results.index import Index
+from lth.results.statistics import Difference, difference, mean
+from lth.results.wording import brackets, count, points, share, size
+from lth.runs.records import CellResult
+from lth.spec.schema import Spec
+from lth.spec.step import Step
+
+DataName = Literal["validation", "test"]
+
+NAMES = {"reinit": "reinit", "shuffled_mask": "the shuffled mask", "random_mask": "the random mask"}
+IDLE = {
+    "reinit": "the rewound weights do not matter here",
+    "shuffled_mask": "which weights of a layer are kept does not matter here, only how many",
+    "random_mask": "neither which weights are kept nor how many in each layer matters here",
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A ticket minus one of its controls over `n` seeds that have both; accuracies are fractions.
+
+    `data` is "validation" (the grid's seeds) or "test" (fresh seeds, only at the candidate). `low` and `high` are
+    the two-sided 95 % interval of the difference; one seed has none. `sentence` says what follows.
+    """
+
+    control: str
+    sparsity: float
+    rewind: Step
+    data: DataName
+    n: int
+    ticket: float
+    value: float
+    difference: float
+    low: float | None
+    high: float | None
+    sentence: str
+
+
+def compare_controls(
+    spec: Spec, found: Index, levels: tuple[float, ...], candidate: tuple[float, Step], *, test: bool
+) -> tuple[Comparison, ...]:
+    """Returns each control's comparisons: with `test` at the candidate on fresh seeds, then on validation at `levels`."""
+    sparsity, rewind = candidate
+    made: list[Comparison | None] = []
+    for control in spec.grid.controls:
+        if test:
+            made.append(_compare(spec, found, control, sparsity, rewind, "test"))
+        made += [_compare(spec, found, control, level, rewind, "validation") for level in levels]
+    return tuple(one for one in made if one is not None)
+
+
+def _compare(spec: Spec, found: Index, control: str, sparsity: float, rewind: Step, data: DataName) -> Comparison | None:
+    """The comparison over the seeds that have both networks; None where there are none."""
+    seeds = spec.confirmation_seeds if data == "test" else spec.seeds
+    places = [((None, rewind, sparsity, seed), (control, rewind, sparsity, seed)) for seed in seeds]
+    both = [(found.cells[a], found.cells[b]) for a, b in places if a in found.cells and b in found.cells]
+    if not both:
+        return None
+    tickets, others = [_accuracy(ticket, data) for ticket, _ in both], [_accuracy(other, data) for _, other in both]
+    examples = min(ticket.test_examples if data == "test" else ticket.validation_examples for ticket, _ in both)
+    gap = difference(tickets, others, 1 / examples)
+    low, high = gap.interval() or (None, None)
+    kind = "fresh seed" if data == "test" else "seed"
+    text = f"{_words(control, gap, spec.select.tolerance)} (at {share(sparsity)} sparsity, {data}, {count(gap.n, kind)})."
+    return Comparison(
+        control=control,
+        sparsity=sparsity,
+        rewind=rewind,
+        data=data,
+        n=gap.n,
+        ticket=mean(tickets),
+        value=mean(others),
+        difference=gap.mean,
+        low=low,
+        high=high,
+        sentence=text[0].upper() + text[1:],
+    )
+
+
+def _accuracy(result: CellResult, data: DataName) -> float:
+    return result.test_top1 if data == "test" else result.validation_top1
+
+
+def _words(control: str, gap: Difference, tolerance: float) -> str:
+    """What the interval of ticket - control says; "as good" needs a lead surely below the tolerance."""
+    name, interval = NAMES[control], gap.interval()
+    if interval is None:
+        return f"one seed puts the ticket {points(gap.mean)} from {name}, without an interval"
+    low, high = interval
+    gap_text = f"{points(gap.mean)} {brackets(interval)}"
+    if low > 0:
+        return f"the ticket is better than {name} by {size(gap.mean)} {brackets(interval)}"
+    if high < 0:
+        return f"{name} is better than the ticket: the difference is {gap_text}"
+    if high < tolerance:
+        return f"{name} is as good as the ticket: {IDLE[control]}; the difference is {gap_text}"
+    return f"no difference from {name} is shown, nor excluded: {gap_text}"

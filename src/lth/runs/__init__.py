@@ -1,0 +1,1 @@
+"""The run directory: layout, records, atomic files, claims."""

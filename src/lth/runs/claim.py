@@ -1,0 +1,147 @@
+"""Claims: who is working on what. They only save work; publishing is first-wins whatever claims say."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lth.runs.files import make_folder, publish_first
+
+HEARTBEAT_SECONDS = 60.0
+SILENCE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Owner:
+    """One process of one boot of one host."""
+
+    host: str
+    boot: str
+    pid: int
+    started: str
+
+    @classmethod
+    def here(cls) -> Owner:
+        """Returns the owner that this process is."""
+        return cls(socket.gethostname(), _boot_id(), os.getpid(), _start_time(os.getpid()) or "")
+
+    def gone(self) -> bool | None:
+        """Returns whether the process has ended; None where that cannot be seen from here (another host)."""
+        if self.host != socket.gethostname():
+            return None
+        return self.boot != _boot_id() or _start_time(self.pid) != self.started
+
+
+class Claims:
+    """The claims this process holds in `folder`, kept alive by a heartbeat thread while it is open."""
+
+    def __init__(self, folder: Path):
+        self.folder = make_folder(folder)
+        self.owner = Owner.here()
+        self.held: set[Path] = set()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Claims:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        self._thread.join()
+        for path in list(self.held):
+            self.release(path.name)
+
+    def take(self, unit_id: str) -> bool:
+        """Returns whether this process now holds the unit: it was free, or its holder has gone."""
+        path = self.folder / unit_id
+        mine = json.dumps(asdict(self.owner))
+        taken = not path.exists() and publish_first(path, mine)
+        if not taken and self._abandoned(path):
+            taken = self._clear(path) and publish_first(path, mine)
+        if taken:
+            self.held.add(path)
+        return taken
+
+    def release(self, unit_id: str) -> None:
+        """Returns nothing; the unit is free again."""
+        path = self.folder / unit_id
+        self.held.discard(path)
+        path.unlink(missing_ok=True)
+
+    def running(self) -> list[str]:
+        """Returns the ids of the units that somebody is working on."""
+        names = [name for name in os.listdir(self.folder) if not name.startswith(".")]
+        return sorted(name for name in names if not self._abandoned(self.folder / name))
+
+    def _abandoned(self, path: Path) -> bool:
+        try:
+            gone = Owner(**json.loads(path.read_bytes())).gone()
+        except FileNotFoundError:
+            return False
+        except (ValueError, TypeError):
+            gone = None
+        return self._silent(path) if gone is None else gone
+
+    def _silent(self, path: Path) -> bool:
+        """Judged by the file server's own clock: the age of the claim against a file touched now."""
+        probe = self.folder / f".probe-{self.owner.pid}-{secrets.token_hex(3)}"
+        try:
+            probe.touch()
+            return probe.stat().st_mtime - path.stat().st_mtime > SILENCE_SECONDS
+        except FileNotFoundError:
+            return False
+        finally:
+            probe.unlink(missing_ok=True)
+
+    def _clear(self, path: Path) -> bool:
+        """Moves an abandoned claim away; puts it back where it was renewed between the look and the move."""
+        aside = self.folder / f".stolen-{path.name}-{secrets.token_hex(6)}"
+        try:
+            os.rename(path, aside)
+        except FileNotFoundError:
+            return False
+        stale = self._abandoned(aside)
+        if not stale:
+            with contextlib.suppress(OSError):
+                os.link(aside, path)
+        aside.unlink(missing_ok=True)
+        return stale
+
+    def _beat(self) -> None:
+        while not self._closed.wait(HEARTBEAT_SECONDS):
+            for path in list(self.held):
+                with contextlib.suppress(OSError):
+                    os.utime(path)
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def _start_time(pid: int) -> str | None:
+    """Returns when process `pid` started, in a form to compare; None where no such process runs."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None if Path("/proc/self/stat").exists() else _alive(pid)
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def _alive(pid: int) -> str | None:
+    """Without /proc (macOS) only the existence of the process can be asked."""
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return None
+    return ""

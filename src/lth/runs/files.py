@@ -1,0 +1,122 @@
+"""Writing so that a reader never sees half a file, and first-wins publishing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lth.errors import RunError
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turns a full disk or a read-only folder into an error that says what to do."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            cure = "Free some space and run the same command again; finished work is kept."
+            raise RunError("the disk or the quota is full", at=path, cure=cure) from problem
+        if problem.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            cure = "Choose a folder that you may write to."
+            raise RunError(f"cannot write here: {problem.strerror}", at=path, cure=cure) from problem
+        raise
+
+
+def _temporary(path: Path, data: bytes) -> Path:
+    """Returns a complete, synced neighbour of `path` that holds `data`; leaves nothing behind on failure."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def atomic_write(path: Path, data: bytes | str) -> None:
+    """Returns nothing; `path` holds `data` in full, or what it held before. Raises RunError on a full disk."""
+    with _told(path):
+        temporary = _temporary(path, data.encode() if isinstance(data, str) else data)
+        os.replace(temporary, path)
+
+
+def publish_first(path: Path, data: bytes | str) -> bool:
+    """Returns whether this writer was the first to publish `path`; a later one changes nothing.
+
+    A hard link decides, because it is atomic on NFS and Lustre too; where hard links are forbidden the
+    file is created exclusively.
+    """
+    content = data.encode() if isinstance(data, str) else data
+    with _told(path):
+        temporary = _temporary(path, content)
+        try:
+            os.link(temporary, path)
+            return True
+        except FileExistsError:
+            return os.stat(temporary).st_nlink == 2  # NFS may answer EEXIST to a link it has just made
+        except OSError as problem:
+            if problem.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+                raise
+            return _create_exclusively(path, content)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _create_exclusively(path: Path, content: bytes) -> bool:
+    try:
+        with open(path, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        return False
+    return True
+
+
+def make_folder(path: Path) -> Path:
+    """Returns `path`, an existing folder. Raises RunError where it cannot be made."""
+    with _told(path):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as problem:
+            raise RunError("a file stands where a folder is needed", at=path, cure="Move it away.") from problem
+    return path
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Returns nothing; `path` holds `value` as indented JSON."""
+    atomic_write(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, cure: str) -> dict[str, Any]:
+    """Returns the object in the JSON file `path`; raises RunError, with `cure`, where it is not one."""
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError as problem:
+        raise RunError("the file is missing", at=path, cure=cure) from problem
+    except (ValueError, RecursionError) as problem:
+        raise RunError(f"not valid JSON: {problem}", at=path, cure=cure) from problem
+    if not isinstance(value, dict):
+        raise RunError("not a JSON object", at=path, value=value, cure=cure)
+    return value
+
+
+def jsonl(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Returns the rows as JSON lines."""
+    return "".join(json.dumps(dict(row), allow_nan=False) + "\n" for row in rows)
+
+
+def sha256_of(data: bytes) -> str:
+    """Returns the hexadecimal sha256 of `data`."""
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,221 @@
+"""The run directory: opened, extended, read, and published to."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from lth.errors import RunError
+from lth.runs.claim import Claims
+from lth.runs.files import atomic_write, make_folder, publish_first, read_json, write_json
+from lth.runs.layout import UNIT_FOLDERS, Layout
+from lth.runs.records import FORMAT_VERSION, CellResult, Failure, Results
+from lth.spec.identity import differing_keys, digest, experiment
+from lth.spec.load import build_spec
+from lth.spec.schema import Spec
+from lth.version import __version__
+
+R = TypeVar("R", CellResult, Failure)
+DAMAGED = "Delete the folder to have that unit done again."
+
+
+def now() -> str:
+    """Returns the present moment in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def new_attempt() -> str:
+    """Returns a name for one attempt at a unit, unique among hosts, processes and time."""
+    host = "".join(letter if letter.isalnum() else "-" for letter in socket.gethostname())[:24]
+    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+class Run:
+    """A run directory and the spec it belongs to. The directory is the truth; this is a view of it."""
+
+    def __init__(self, path: Path, spec: Spec):
+        self.path, self.spec, self.layout = path, spec, Layout(path)
+        self._records: dict[str, CellResult | str] = {}
+
+    def results(self) -> Results:
+        """Returns all that the directory holds now. Raises RunError on a damaged record.
+
+        Records already read are kept, so a call costs three listings and a look into each unsettled folder.
+        """
+        failed: dict[str, Failure] = {}
+        present: set[str] = set()
+        for group in UNIT_FOLDERS:
+            for name in _listing(self.path / group):
+                folder = f"{group}/{name}"
+                present.add(folder)
+                if folder not in self._records:
+                    self._look_into(folder, failed)
+        for folder in self._records.keys() - present:
+            del self._records[folder]
+        records = self._records.values()
+        done = {record.id: record for record in records if isinstance(record, CellResult)}
+        return Results(done, frozenset(record for record in records if isinstance(record, str)), failed)
+
+    def _look_into(self, folder: str, failed: dict[str, Failure]) -> None:
+        names = _listing(self.path / folder)
+        if "result.json" in names:
+            value = read_json(self.layout.result(folder), DAMAGED)
+            _check_format(value, self.layout.result(folder))
+            if value.get("kind") in ("dense", "cell"):
+                self._records[folder] = _record(CellResult, value, self.layout.result(folder))
+            else:
+                self._records[folder] = str(value.get("id"))
+            return
+        paths = [self.path / folder / name for name in names if name.startswith("failed-") and name.endswith(".json")]
+        failures = [_record(Failure, read_json(path, DAMAGED), path) for path in sorted(paths)]
+        if failures and (failures[-1].final or len(failures) >= self.spec.execute.attempts):
+            failed[failures[-1].id] = failures[-1]
+
+    def publish(self, folder: str, record: CellResult | dict[str, Any]) -> bool:
+        """Returns whether this result is the one that counts; the first to be published wins."""
+        text = record.model_dump_json(indent=1) if isinstance(record, CellResult) else json.dumps(record, indent=1)
+        make_folder(self.path / folder)
+        return publish_first(self.layout.result(folder), text + "\n")
+
+    def fail(self, folder: str, failure: Failure) -> None:
+        """Returns nothing; writes the failure as the next `failed-<n>.json` of its unit."""
+        make_folder(self.path / folder)
+        number = 1
+        while not publish_first(self.path / folder / f"failed-{number}.json", failure.model_dump_json(indent=1) + "\n"):
+            number += 1
+
+    def artefact(self, result: CellResult, name: str) -> Path:
+        """Returns the path of one of the result's files, such as "weights.safetensors"."""
+        group = f"dense/seed{result.seed}" if result.kind == "dense" else f"cells/{result.id}"
+        return self.layout.attempt(group, result.attempt) / name
+
+    def metrics(self, result: CellResult) -> list[dict[str, Any]]:
+        """Returns the training curve: one row a moment, or nothing where its file is gone."""
+        try:
+            lines = self.artefact(result, "metrics.jsonl").read_text().splitlines()
+            return [json.loads(line) for line in lines if line.strip()]
+        except FileNotFoundError:
+            return []
+        except ValueError as problem:
+            raise RunError(
+                f"damaged metrics: {problem}", at=self.artefact(result, "metrics.jsonl"), cure=DAMAGED
+            ) from None
+
+    def claims(self) -> Claims:
+        """Returns the claims of this run, for a `with` block."""
+        return Claims(self.layout.claims)
+
+    def settle_facts(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Returns the facts of the run: those the first worker wrote, for everyone else to compare with.
+
+        Raises RunError where the data are not those the run was started on.
+        """
+        if not self.layout.facts.exists():
+            publish_first(self.layout.facts, json.dumps(facts, indent=1) + "\n")
+        first = read_json(self.layout.facts, "Delete it; the next worker writes it again.")
+        if first.get("dataset_id") != facts["dataset_id"]:
+            cure = "Point data.source at the original data, or start a new run directory."
+            raise RunError(
+                "the data differ from those this run was started on", at=self.path, value=facts["dataset_id"], cure=cure
+            )
+        return first
+
+    def describe(self) -> dict[str, Any]:
+        """Returns the content of `run.json`."""
+        return read_json(self.layout.run, "This is no run directory, or its head is lost; start a new one.")
+
+    def test_shown(self) -> None:
+        """Returns nothing; notes in `run.json`, the first time only, when test accuracies were shown."""
+        head = self.describe()
+        if not head.get("test_first_shown"):
+            write_json(self.layout.run, {**head, "test_first_shown": now()})
+
+
+def start_run(path: Path, spec: Spec, text: str | None = None) -> Run:
+    """Returns the run directory at `path`, new or extended to `spec`; `text` is the spec as it was written, if it was.
+
+    Raises RunError where the folder holds another experiment, or something that is no run.
+    """
+    run = Run(path, spec)
+    if run.layout.run.exists():
+        _same_experiment(run, _head(run))
+    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunError("not a run directory, and not empty", at=path, cure="Name a new folder with --into.")
+    make_folder(path)
+    head = {
+        "format_version": FORMAT_VERSION,
+        "name": spec.name,
+        "experiment": experiment(spec),
+        "identity": digest(experiment(spec)),
+        "spec": spec.model_dump(mode="json"),
+        "versions": {"lth": __version__, "python": platform.python_version()},
+        "host": socket.gethostname(),
+        "created_at": now(),
+        "test_first_shown": None,
+    }
+    if not run.layout.run.exists():
+        publish_first(run.layout.run, json.dumps(head, indent=1) + "\n")
+        _same_experiment(run, _head(run))
+    before = run.describe()
+    if before["spec"] != head["spec"]:
+        write_json(run.layout.run, {**before, "name": spec.name, "spec": head["spec"]})
+    if text is not None:
+        atomic_write(run.layout.spec, text)
+    return run
+
+
+def open_run(path: str | os.PathLike[str]) -> Run:
+    """Returns the run directory at `path` as it was last started. Raises RunError where there is none."""
+    probe = Layout(Path(path))
+    if not probe.run.exists():
+        raise RunError("not a run directory (it has no run.json)", at=path, cure="Start one: lth run SPEC --into DIR")
+    head = read_json(probe.run, "Run `lth run SPEC --into DIR` again to write it anew.")
+    _check_format(head, probe.run)
+    spec = build_spec(head["spec"] if isinstance(head.get("spec"), dict) else {}, probe.run)
+    return Run(Path(path), spec)
+
+
+def _head(run: Run) -> dict[str, Any]:
+    head = run.describe()
+    _check_format(head, run.layout.run)
+    return head
+
+
+def _same_experiment(run: Run, head: dict[str, Any]) -> None:
+    lines = differing_keys(head.get("experiment", {}), experiment(run.spec))
+    if lines:
+        cure = "Name another folder with --into, or give the spec its old values again."
+        raise RunError("the folder holds another experiment:\n  " + "\n  ".join(lines) + "\n", at=run.path, cure=cure)
+
+
+def _check_format(value: dict[str, Any], path: Path) -> None:
+    version = value.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        cure = "Update lth: pip install --upgrade lth"
+        raise RunError(
+            f"format_version is not one this lth reads (up to {FORMAT_VERSION})", at=path, value=version, cure=cure
+        )
+
+
+def _record(kind: type[R], value: dict[str, Any], path: Path) -> R:
+    try:
+        return kind.model_validate(value)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise RunError(f"{key}: {first['msg']}", at=path, value=first.get("input"), cure=DAMAGED) from problem
+
+
+def _listing(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []

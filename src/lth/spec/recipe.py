@@ -1,0 +1,81 @@
+"""The training recipe: optimizer, schedule, length."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from lth.spec.step import Step
+from lth.spec.values import Count, Flag, Fraction, Number, Whole, refused
+
+
+class Section(BaseModel):
+    """A table of the spec: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class SGD(Section):
+    name: Literal["sgd"]
+    lr: Number = Field(gt=0)
+    momentum: Fraction = 0.0
+    nesterov: Flag = False
+    weight_decay: Number = Field(default=0.0, ge=0)
+
+
+class Adam(Section):
+    name: Literal["adam", "adamw"]
+    lr: Number = Field(gt=0)
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    eps: Number = Field(default=1e-8, gt=0)
+    weight_decay: Number = Field(default=0.0, ge=0)
+
+
+Optimizer = Annotated[SGD | Adam, Field(discriminator="name")]
+
+
+class Constant(Section):
+    name: Literal["constant"]
+    warmup_epochs: Whole = 0
+
+
+class StepSchedule(Section):
+    name: Literal["step"]
+    milestones: tuple[Step, ...] = Field(min_length=1)
+    gamma: Number = Field(default=0.1, gt=0, lt=1)
+    warmup_epochs: Whole = 0
+
+    @field_validator("milestones")
+    @classmethod
+    def _rising(cls, value: tuple[Step, ...]) -> tuple[Step, ...]:
+        ordered = sorted(set(value))
+        if list(value) != ordered:
+            wanted = ", ".join(f'"{step}"' for step in ordered)
+            raise refused("the moments must rise", f"Write milestones = [{wanted}]")
+        return value
+
+
+class Cosine(Section):
+    name: Literal["cosine"]
+    warmup_epochs: Whole = 0
+    final_lr: Number = Field(default=0.0, ge=0)
+
+
+Schedule = Annotated[Constant | StepSchedule | Cosine, Field(discriminator="name")]
+
+
+class Train(Section):
+    epochs: Count
+    optimizer: Optimizer
+    schedule: Schedule = Constant(name="constant")
+    precision: Literal["fp32"] = "fp32"
+    evaluate_every: Step = Step(1)
+    guard_epochs: Whole = 5
+
+    @field_validator("evaluate_every")
+    @classmethod
+    def _later(cls, value: Step) -> Step:
+        if value == Step():
+            raise refused("the pause between evaluations must be longer than 0", 'Write "1ep" for one an epoch')
+        return value

@@ -1,0 +1,209 @@
+"""The spec: everything that defines an experiment, as frozen records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal, Self, cast
+
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
+
+from lth.spec.recipe import (
+    SGD,
+    Adam,
+    Constant,
+    Cosine,
+    Optimizer,
+    Schedule,
+    Section,
+    StepSchedule,
+    Train,
+)
+from lth.spec.rules import broken
+from lth.spec.step import Step
+from lth.spec.values import LARGEST, Count, Flag, Fraction, Number, Text, Whole, refused
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "Augment",
+    "Constant",
+    "Control",
+    "Cosine",
+    "Data",
+    "Execute",
+    "Fraction",
+    "Grid",
+    "Model",
+    "Optimizer",
+    "Prune",
+    "Schedule",
+    "Section",
+    "Select",
+    "Spec",
+    "StepSchedule",
+    "Train",
+    "Validation",
+]
+
+Control = Literal["reinit", "shuffled_mask", "random_mask"]
+
+
+class Validation(Section):
+    """How much of the training data is set aside: exactly one of a fraction, a count, or folds.
+
+    With `folds`, seed j validates on fold j modulo the number of folds.
+    """
+
+    fraction: Number | None = Field(default=None, gt=0, lt=1)
+    count: Count | None = None
+    folds: Annotated[int, Field(strict=True, ge=2, le=LARGEST)] | None = None
+
+
+class Augment(Section):
+    """Random crop after padding by `crop` pixels, and horizontal flip; off by default."""
+
+    crop: Whole = 0
+    flip: Flag = False
+
+
+class Data(Section):
+    source: Text
+    batch_size: Count
+    split_seed: Whole = 0
+    validation: Validation = Validation(fraction=0.1)
+    augment: Augment = Augment()
+
+
+class Model(Section):
+    name: Text
+    arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    initialization: Literal["default", "kaiming_normal", "glorot_normal"] = "default"
+
+
+class Prune(Section):
+    """`scope` left out means the model's usual one; `rates` gives layers their own share of a sparsity."""
+
+    method: Literal["one_shot"] = "one_shot"
+    score: Literal["magnitude"] = "magnitude"
+    scope: Literal["global", "layerwise"]
+    exclude: tuple[Text, ...] = ()
+    rates: dict[str, Annotated[Number, Field(ge=0, le=1)]] = Field(default_factory=dict)
+
+
+def _distinct(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    seen: set[Any] = set()
+    for one in value:
+        if one in seen:
+            shown = str(one) if isinstance(one, Step) else one
+            raise refused("the same value stands twice", "Keep one of them", value=shown)
+        seen.add(one)
+    return value
+
+
+class Grid(Section):
+    sparsities: tuple[Fraction, ...] = Field(min_length=1)
+    rewind: tuple[Step, ...] = Field(default=(Step(),), min_length=1)
+    controls: tuple[Control, ...] = ()
+    controls_at: Literal["knee", "all"] = "knee"
+    order: Literal["fresh", "replay"] = "fresh"
+
+    _no_twins = field_validator("sparsities", "rewind", "controls")(_distinct)
+
+    @field_validator("sparsities", "rewind")
+    @classmethod
+    def _sorted(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(sorted(value))
+
+
+class Select(Section):
+    tolerance: Fraction = 0.005
+    confidence: Number = Field(default=0.95, gt=0.5, lt=1)
+    confirm_seeds: Whole = 0
+
+    @field_validator("confirm_seeds")
+    @classmethod
+    def _enough(cls, value: int) -> int:
+        if value == 1:
+            raise refused("one fresh seed gives no interval", "Use 0, or at least 2; 3 to 5 are usual")
+        return value
+
+
+class Execute(Section):
+    """How the work is done; never changes results."""
+
+    launcher: Literal["local", "processes"] = "local"
+    workers: Count | Literal["auto"] = "auto"
+    tickets_per_worker: Count = 16
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_seconds: Number = Field(default=60.0, ge=0)
+    attempts: Count = 3
+    resume_other_numerics: Flag = False
+
+
+# The ranking each network is usually pruned by (FIELD.md section 3); the user's own classes rank globally.
+USUAL_SCOPE: dict[str, dict[str, Any]] = {
+    "lenet_300_100": {"scope": "layerwise", "rates": {"output": 0.5}},
+    "mobilenet_v2": {"scope": "global", "exclude": ("depthwise",)},
+}
+
+
+def _usual(model: object, given: dict[str, Any]) -> dict[str, Any]:
+    """The usual policy of the named model; an excluded layer needs no rate."""
+    usual = USUAL_SCOPE.get(model if isinstance(model, str) else "", {"scope": "global"})
+    patterns: list[object] = list(given["exclude"]) if isinstance(given.get("exclude"), list | tuple) else []
+    excluded = [pattern for pattern in patterns if isinstance(pattern, str)]
+    rates = {
+        layer: rate
+        for layer, rate in usual.get("rates", {}).items()
+        if not any(fnmatchcase(layer, one) or fnmatchcase(f"{layer}.weight", one) for one in excluded)
+    }
+    return {**usual, "rates": rates} if "rates" in usual else usual
+
+
+# The validation context that leaves out the rules between keys, for a reader that tries them one by one.
+STRUCTURE_ONLY = object()
+
+
+class Spec(Section):
+    """One experiment: data, model, recipe, pruning, grid, selection, and how it is executed."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    seeds: tuple[Whole, ...] = Field(default=(0,), min_length=1)
+    data: Data
+    model: Model
+    train: Train
+    prune: Prune
+    grid: Grid
+    select: Select = Select()
+    execute: Execute = Execute()
+
+    _no_twins = field_validator("seeds")(_distinct)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_scope(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping):
+            return cast(object, raw)
+        spec = cast(Mapping[str, Any], raw)
+        model, prune = spec.get("model"), spec.get("prune", {})
+        if not isinstance(prune, dict):
+            return spec
+        if isinstance(model, Model):
+            model = {"name": model.name}
+        name = cast(dict[str, object], model).get("name") if isinstance(model, dict) else None
+        given = cast(dict[str, Any], prune)
+        return {**spec, "prune": {**_usual(name, given), **given}}
+
+    @model_validator(mode="after")
+    def _rules(self, info: ValidationInfo) -> Self:
+        if info.context is not STRUCTURE_ONLY:
+            for error in broken(self):
+                raise error
+        return self
+
+    @property
+    def confirmation_seeds(self) -> tuple[int, ...]:
+        """Returns the fresh seeds that confirm the winner: the first `select.confirm_seeds` after the largest seed."""
+        first = max(self.seeds) + 1
+        return tuple(range(first, first + self.select.confirm_seeds))

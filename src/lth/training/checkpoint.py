@@ -1,0 +1,140 @@
+"""Weights on disk: state dicts, their hash, and the state a killed training resumes from."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from lth.errors import AuditError, RunError
+from lth.pruning.audit import check_resumed
+from lth.runs.files import atomic_write
+from lth.training.loop import Trainee
+
+
+def state_of(trainee: Trainee) -> dict[str, Tensor]:
+    """Returns a copy of the network's whole state dict on the CPU, buffers included."""
+    return {name: value.detach().cpu().clone() for name, value in trainee.model.state_dict().items()}
+
+
+def weights_hash(state: Mapping[str, Tensor]) -> str:
+    """Returns the sha256 over sorted (name, dtype, shape, bytes of value + 0.0): never over a file."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        value = value + 0.0 if value.is_floating_point() else value
+        digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
+        digest.update(value.view(torch.uint8).numpy().tobytes() if value.dim() else value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_state(path: Path, state: Mapping[str, Tensor]) -> bytes:
+    """Returns the bytes of the safetensors file written at `path`."""
+    data = safetensors.torch.save({name: value.contiguous() for name, value in state.items()})
+    atomic_write(path, data)
+    return data
+
+
+def load_state(path: Path) -> dict[str, Tensor]:
+    """Returns the tensors of a safetensors file. Raises RunError where it is missing or damaged."""
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except FileNotFoundError as problem:
+        raise RunError(
+            "the file is missing", at=path, cure="Delete its unit's folder to have it made again."
+        ) from problem
+    except (ValueError, safetensors.SafetensorError) as problem:
+        raise RunError(
+            f"not a whole safetensors file: {problem}", at=path, cure="Delete its unit's folder."
+        ) from problem
+
+
+def save_resume(
+    path: Path,
+    trainee: Trainee,
+    key: str,
+    numerics: Mapping[str, Any],
+    metrics: list[dict[str, Any]],
+    extra: Mapping[str, Any],
+) -> None:
+    """Returns nothing; `path` holds all that the training needs to go on exactly, and the caller's `extra`."""
+    live = _live(trainee)
+    content = {
+        **extra,
+        "key": key,
+        "numerics": dict(numerics),
+        "step": trainee.step,
+        "metrics": metrics,
+        "losses": torch.stack(trainee.losses).cpu() if trainee.losses else torch.empty(0),
+        "tensors": live,
+        "sha256": weights_hash(live),
+    }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    atomic_write(path, buffer.getvalue())
+
+
+def load_resume(
+    path: Path, key: str, numerics: Mapping[str, Any], other_numerics: bool = False
+) -> tuple[dict[str, Any] | None, str]:
+    """Returns the saved content, or None, and a remark: "", "absent", "damaged", "another unit" or "other numerics".
+
+    A state saved in another numerics class is returned only where `other_numerics` allows it.
+    """
+    if not path.exists():
+        return None, "absent"
+    try:
+        content = torch.load(io.BytesIO(path.read_bytes()), weights_only=True)
+        whole = weights_hash(content["tensors"]) == content["sha256"]
+    except Exception:  # a damaged file can fail anywhere inside torch's reader; starting over is always right
+        return None, "damaged"
+    if not whole:
+        return None, "damaged"
+    if content["key"] != key:
+        return None, "another unit"
+    if content["numerics"] == dict(numerics):
+        return content, ""
+    return (content if other_numerics else None), "other numerics"
+
+
+def resume(trainee: Trainee, content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns the metrics so far; the trainee goes on at the saved step.
+
+    Raises AuditError where its state is then not the saved one.
+    """
+    saved: dict[str, Tensor] = content["tensors"]
+    trainee.step = int(content["step"])
+    trainee.losses = list(content["losses"].to(trainee.weights.device))
+    with torch.no_grad():
+        trainee.weights.copy_(saved["weights"])
+        for name, value in trainee.model.named_buffers():
+            value.copy_(saved[f"buffer.{name}"])
+    state = {name.removeprefix("optimizer."): value for name, value in saved.items() if name.startswith("optimizer.")}
+    restore_optimizer(trainee, state)
+    if not all(check_resumed(saved, _live(trainee)).values()):
+        raise AuditError("resumed_state_equal: the resumed network is not the saved one", at=trainee.name)
+    return list(content["metrics"])
+
+
+def restore_optimizer(trainee: Trainee, state: Mapping[str, Tensor]) -> None:
+    """Returns nothing; the optimizer goes on from `state`, its tensors by name; an empty one is a fresh optimizer."""
+    device = trainee.weights.device
+    if state:
+        trainee.optimizer.state[trainee.weights] = {
+            name: value.to(device) if value.dim() else value.clone() for name, value in state.items()
+        }
+
+
+def _live(trainee: Trainee) -> dict[str, Tensor]:
+    """The tensors a step depends on: flat weights, optimizer state, buffers."""
+    state = trainee.optimizer.state.get(trainee.weights, {})
+    tensors = {f"optimizer.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
+    buffers = {f"buffer.{name}": value for name, value in trainee.model.named_buffers()}
+    live = {"weights": trainee.weights.detach(), **tensors, **buffers}
+    return {name: value.detach().cpu().clone() for name, value in live.items()}

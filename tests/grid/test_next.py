@@ -1,0 +1,106 @@
+"""`ready` is deterministic, complete and monotone, whatever order results come in and whoever crashes."""
+
+from __future__ import annotations
+
+import random
+
+from grid.worlds import add, small_spec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lth.grid.next import ready, wanted
+from lth.grid.unit import Cell, Checkpoint, Dense, Finish
+from lth.runs.records import Results
+from lth.spec import Step
+
+
+def everything(spec, results=None, **options) -> Results:
+    results = results or Results()
+    while units := ready(spec, results):
+        results = add(spec, results, units[0], **options)
+    return results
+
+
+def test_dense_first_then_the_grid_then_controls_and_confirmation_then_finish() -> None:
+    spec, results, stages = small_spec(), Results(), []
+    while units := ready(spec, results):
+        stages.append(sorted({type(unit).__name__ for unit in units}))
+        for unit in units:
+            results = add(spec, results, unit)
+    assert stages == [["Dense"], ["Cell"], ["Cell", "Dense"], ["Cell"], ["Finish"]]
+    cells = [unit for unit in wanted(spec, results) if isinstance(unit, Cell)]
+    grid = 3 * 2 * 2
+    knee, confirmation = 2 * 2 * 2, 2 * (1 + 2)  # winner 0.9 has one neighbour; two controls, two seeds
+    assert len(cells) == len(set(cells)) == grid + knee + confirmation
+    assert {cell.seed for cell in cells} == {0, 1, 2, 3}
+
+
+def test_controls_everywhere_need_no_winner() -> None:
+    spec = small_spec(grid__controls_at="all", select__confirm_seeds=0)
+    results = everything(spec)
+    assert sum(1 for result in results.done.values() if result.control) == 3 * 2 * 2 * 2
+
+
+def test_a_rewind_point_added_later_is_replayed_before_its_cells() -> None:
+    results = everything(small_spec())
+    spec = small_spec(grid__rewind=["0", "1ep", "15it"])
+    assert ready(spec, results) == [Checkpoint(0, Step(0, 15)), Checkpoint(1, Step(0, 15))]
+    results = add(spec, results, Checkpoint(0, Step(0, 15)))
+    new = [unit for unit in ready(spec, results) if isinstance(unit, Cell)]
+    assert {(unit.seed, str(unit.rewind)) for unit in new} == {(0, "15it")}
+
+
+def test_extending_a_finished_run_asks_only_for_what_is_new() -> None:
+    results = everything(small_spec())
+    more = small_spec(grid__sparsities=[0.5, 0.8, 0.9, 0.95])
+    assert {unit.sparsity for unit in ready(more, results)} == {0.95}
+    assert ready(small_spec(seeds=[0, 1, 9]), results) == [Dense(9)]
+    assert [type(unit) for unit in ready(small_spec(select__tolerance=0.04), results)] == [Finish]
+    assert ready(small_spec(execute={"workers": 7}), results) == []
+
+
+def test_a_failed_cell_settles_and_a_failed_dense_network_blocks_its_grid() -> None:
+    spec, results = small_spec(), Results()
+    results = add(spec, results, Dense(0))
+    results = add(spec, results, Dense(1), failed=True)
+    cells = ready(spec, results)
+    assert {unit.seed for unit in cells} == {0}
+    for unit in cells:
+        results = add(spec, results, unit, failed=True)
+    assert ready(spec, results) == []
+    assert not any(isinstance(unit, Finish) for unit in wanted(spec, results))
+
+
+@given(seed=st.integers(0, 10**6), failing=st.floats(0, 0.3))
+@settings(max_examples=40)
+def test_random_completion_orders_duplicates_and_crashes(seed: int, failing: float) -> None:
+    """Workers finish in any order, twice, or die; a unit once ready stays ready until it is settled."""
+    draw, spec, results = random.Random(seed), small_spec(), Results()
+    running: list = []
+    published: list[str] = []
+    for _ in range(2000):
+        now = ready(spec, results)
+        assert now == ready(spec, results)
+        assert len({unit.id for unit in now}) == len(now)
+        if not now:
+            break
+        running += draw.sample(now, min(len(now), draw.randint(1, 4)))  # duplicates: several workers take the same unit
+        running = [unit for unit in running if draw.random() > 0.2]  # some die
+        while running and draw.random() < 0.7:
+            unit = running.pop(draw.randrange(len(running)))
+            if results.settled(unit.id):
+                continue  # a loser of first-wins publishing
+            published.append(unit.id)
+            before = set(now)
+            results = add(
+                spec,
+                results,
+                unit,
+                failed=isinstance(unit, Cell) and draw.random() < failing,
+                accuracy=draw.uniform(0.86, 0.94),
+            )
+            now = ready(spec, results)
+            assert all(other in now or results.settled(other.id) for other in before)
+    assert ready(spec, results) == []
+    assert len(published) == len(set(published))
+    assert all(results.settled(unit.id) for unit in wanted(spec, results))

@@ -15,14 +15,21 @@ from pathlib import Path
 import pytest
 from end_to_end.conftest import environment, hashes, lth, records, write_spec
 
-KILLS = 20 if os.environ.get("LTH_ALL", "0") not in ("", "0") else 3
+from lth.runs.run import start_run
+from lth.spec.load import load_spec
+
+LONG = os.environ.get("LTH_ALL", "0") not in ("", "0")
+KILLS = 20 if LONG else 3
 
 
-def start(*words: str | Path) -> subprocess.Popen[str]:
+def start(*words: str | Path, log: Path | None = None) -> subprocess.Popen[str]:
+    """Returns the running command `lth WORDS`, its stderr appended to `log` or piped."""
     command = [sys.executable, "-m", "lth", *map(str, words)]
-    return subprocess.Popen(
-        command, env={**environment(), "LTH_LOG": "DEBUG"}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    options = {"env": {**environment(), "LTH_LOG": "DEBUG"}, "text": True, "stdout": subprocess.PIPE}
+    if log is None:
+        return subprocess.Popen(command, stderr=subprocess.PIPE, **options)
+    with open(log, "a") as heard:
+        return subprocess.Popen(command, stderr=heard, **options)
 
 
 def steps_in(log: str) -> list[tuple[str, int]]:
@@ -37,49 +44,38 @@ def test_workers_killed_at_random_moments_lose_nothing(finished: Path, tmp_path:
     Repeated work is bounded: with a checkpoint at every epoch's end, a kill repeats at most the epoch it struck
     for each of the tickets in lockstep.
     """
-    draw, run = random.Random(7), tmp_path / "run"
-    write_spec(tmp_path, epochs=4)
-    assert lth("run", tmp_path / "small.toml", "--into", run, "--set", "execute.attempts=3", "--dry-run").returncode == 0
-    from lth.runs.run import start_run
-    from lth.spec.load import load_spec
-
-    start_run(run, load_spec(tmp_path / "small.toml"))
-    logs, kills, need_start = "", 0, True
-    while kills < KILLS:
-        worker = start("work", run, "--wait")
-        assert worker.stderr is not None
-        os.set_blocking(worker.stderr.fileno(), False)
-        heard, limit = _listen_until_training(worker), time.monotonic() + draw.uniform(0.0, 0.4)
-        while time.monotonic() < limit and worker.poll() is None:
-            time.sleep(0.005)
-        if worker.poll() is not None:
-            logs += heard + (worker.stderr.read() or "")
-            break  # all was done before this kill
+    draw, run, log = random.Random(7), tmp_path / "run", tmp_path / "log"
+    spec, undisturbed = write_spec(tmp_path, epochs=16 if LONG else 4), finished
+    if LONG:
+        undisturbed = tmp_path / "undisturbed"
+        assert lth("run", spec, "--into", undisturbed).returncode == 0
+    start_run(run, load_spec(spec))
+    log.touch()
+    for _ in range(KILLS):
+        worker = start("work", run, "--wait", log=log)
+        _wait_until_it_trains(worker, log)
+        time.sleep(draw.uniform(0.0, 0.1))
+        assert worker.poll() is None, "all was done before this kill: make the experiment longer"
         worker.send_signal(signal.SIGKILL)
-        worker.wait()
-        logs += heard + (worker.stderr.read() or "")
-        kills += 1
-        need_start = True
-    last = start("work", run, "--wait")
-    _, rest = last.communicate(timeout=300)
-    assert last.returncode == 0, rest
-    assert need_start
-    assert kills >= min(KILLS, 3)
-    assert hashes(run) == hashes(finished)
+        worker.communicate()
+    assert len(records(run)) < len(records(undisturbed))
+    last = start("work", run, "--wait", log=log)
+    last.communicate(timeout=300)
+    assert last.returncode == 0, log.read_text()
+    assert hashes(run) == hashes(undisturbed)
     assert all(record["audit"]["passed"] for record in records(run).values())
-    stood = steps_in(logs + rest)
+    stood = steps_in(log.read_text())
     repeated = len(stood) - len(set(stood))
-    assert repeated <= kills * 4, "more than one epoch of the tickets in lockstep was repeated for a kill"
+    assert repeated <= KILLS * 4, "more than one epoch of the four tickets in lockstep was repeated for a kill"
 
 
-def _listen_until_training(worker: subprocess.Popen[str]) -> str:
-    """Returns what the worker said until it had trained its first epoch, or had ended."""
-    assert worker.stderr is not None
-    heard, limit = "", time.monotonic() + 60
-    while "DEBUG step" not in heard and worker.poll() is None and time.monotonic() < limit:
-        heard += worker.stderr.read() or ""
+def _wait_until_it_trains(worker: subprocess.Popen[str], log: Path) -> None:
+    """Returns when the worker has trained an epoch more than its predecessors."""
+    before, limit = log.read_text().count("DEBUG step"), time.monotonic() + 60
+    while log.read_text().count("DEBUG step") == before:
+        assert worker.poll() is None, log.read_text()
+        assert time.monotonic() < limit
         time.sleep(0.005)
-    return heard
 
 
 def test_processes_give_the_bits_of_local(finished: Path, tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lth.report.palette import var
+from lth.report.palette import ramp, var
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
 DENSITY_TICKS = (100, 80, 65, 50, 35, 25, 18, 12, 8, 5, 3, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
+DENSITY = "Density over prunable weights in %"
 PRINT_WIDTH = 640
 DASHES = ([1, 0], [7, 3], [2, 2], [8, 3, 2, 3], [4, 2], [10, 4], [1, 3], [6, 2, 1, 2])
 
@@ -68,6 +69,7 @@ def _look() -> dict[str, Any]:
             "direction": "horizontal",
             "titleAnchor": "start",
             "symbolStrokeWidth": 2.5,
+            "symbolSize": 110,
             "columnPadding": 14,
             "offset": 8,
             "labelLimit": 280,
@@ -84,9 +86,7 @@ def data(rows: Sequence[dict[str, Any]]) -> Any:
     return altair.Data(values=list(rows))
 
 
-def density_x(
-    densities: Sequence[float], title: str = "Density over prunable weights in % (logarithmic; sparser to the right)"
-) -> Any:
+def density_x(densities: Sequence[float]) -> Any:
     """Returns the x channel for the field `density` in percent: logarithmic, dense at the left, readable ticks."""
     import altair
 
@@ -96,16 +96,16 @@ def density_x(
         "density:Q",
         scale=altair.Scale(type="log", domain=[high * 1.06, low / 1.06], nice=False),
         axis=altair.Axis(
-            values=ticks or [low], format="~g", title=title, grid=False, labelFlush=False, labelOverlap="greedy"
+            values=ticks or [low], format="~g", title=DENSITY, grid=False, labelFlush=False, labelOverlap="greedy"
         ),
     )
 
 
 def legend(title: str | None, columns: int = 0, symbol: str | None = None) -> Any:
-    """Returns a legend with full-strength symbols; more than `columns` entries go on to a new line where it is not 0."""
+    """Returns a legend with full-strength symbols, `columns` of them in a line where it is not 0."""
     import altair
 
-    given = {"columns": columns} if columns else {}
+    given: dict[str, Any] = {"columns": columns} if columns else {}
     if symbol is not None:
         given["symbolType"] = symbol
     return altair.Legend(title=title, titleLimit=0, symbolOpacity=1, **given)
@@ -132,3 +132,21 @@ def dashed(field: str, domain: Sequence[str], columns: int) -> Any:
 
     scale = altair.Scale(domain=list(domain), range=[DASHES[place % len(DASHES)] for place in range(len(domain))])
     return altair.StrokeDash(f"{field}:N", sort=None, scale=scale, legend=legend(None, columns, "stroke"))
+
+
+def rewinds(names: Sequence[str]) -> Any:
+    """Returns the colour channel of the field `rewound to`, along the ramp."""
+    return ordered("rewound to", names, ramp(len(names)), "Rewound to", 5, "stroke")
+
+
+def label(base: Any, right: bool = True, **place: Any) -> list[Any]:
+    """Returns the layers of the field `text` on a rim of the background, at the right end of the chart or not."""
+    import altair
+
+    style: dict[str, Any] = {"fontSize": 12, **({"align": "right", "dx": -4} if right else {}), **place}
+    where = {"x": altair.value("width")} if right else {}
+    rim = base.mark_text(stroke=var("surface"), strokeWidth=4, strokeJoin="round", fill=var("surface"), **style)
+    return [
+        rim.encode(text="text:N", **where),
+        base.mark_text(color=var("ink"), **style).encode(text="text:N", **where),
+    ]

@@ -42,6 +42,11 @@ COLOURS: dict[str, tuple[str, str]] = {
     "heat-5-ink": ("#071a2d", "#061320"),
 }
 RAMP = 8
+CONTROL_COLOURS = {
+    "reinit": "var(--control)",
+    "shuffled_mask": "var(--control-2)",
+    "random_mask": "var(--control-3)",
+}
 
 
 def var(name: str) -> str:

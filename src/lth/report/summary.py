@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from lth.results.statistics import Difference, difference, mean, quantile, sd
+from lth.results.wording import percent
 from lth.runs.records import CellResult, Results
 from lth.spec.schema import Spec
 from lth.spec.step import Step
 
 Stage = Literal["grid", "confirmation"]
-LEVEL = 0.95
+CONFIDENCE = 0.95
+CONTROLS = {"reinit": "reinit", "shuffled_mask": "shuffled mask", "random_mask": "random mask"}
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,19 @@ class Estimate:
     low: float | None
     high: float | None
     n: int
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Returns the interval of a share, cut to [0, 1]; the mean twice where there is none."""
+        low, high = (self.mean if end is None else end for end in (self.low, self.high))
+        return max(low, 0.0), min(high, 1.0)
+
+    def words(self, digits: int = 2) -> str:
+        """Returns "97.63 % [97.20, 98.06]", or the mean alone where there is no interval."""
+        if self.low is None:
+            return percent(self.mean, digits)
+        low, high = self.ends
+        return f"{percent(self.mean, digits)} [{100 * low:.{digits}f}, {100 * high:.{digits}f}]"
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,11 @@ class Group:
         return estimate([value(result) for result in self.results])
 
     @property
+    def validation(self) -> Estimate:
+        """Returns the validation accuracy at the end of training, in [0, 1]."""
+        return self.over(lambda result: result.validation_top1)
+
+    @property
     def density(self) -> float:
         """Returns the share of the prunable weights that is kept, in [0, 1]; the same for every seed."""
         return mean([result.density_prunable for result in self.results])
@@ -52,27 +72,30 @@ class Group:
 
 @dataclass(frozen=True)
 class Groups:
-    """All groups of a run, and the dense networks of each stage by seed, which tickets are compared with."""
+    """All groups of a run, and the dense networks of both stages by seed, which tickets are compared with."""
 
+    dense: Group | None
     tickets: tuple[Group, ...]
     controls: tuple[Group, ...]
-    dense: Group | None
     confirmation: tuple[Group, ...]
     dense_by_seed: Mapping[int, CellResult]
 
     def all(self) -> tuple[Group, ...]:
-        """Returns every group in the order of the table: dense, tickets, controls, confirmation."""
-        return (*((self.dense,) if self.dense else ()), *self.tickets, *self.controls, *self.confirmation)
+        """Returns every group in the order of the table: confirmation, dense, tickets, controls."""
+        return (*self.confirmation, *((self.dense,) if self.dense else ()), *self.tickets, *self.controls)
+
+    def at(self, sparsity: float | None, rewind: Step | None) -> tuple[Group, ...]:
+        """Returns the ticket of the grid at these coordinates and its controls, as far as they exist."""
+        return tuple(one for one in (*self.tickets, *self.controls) if (one.sparsity, one.rewind) == (sparsity, rewind))
 
     def to_dense(self, group: Group) -> Difference | None:
-        """Returns the group's validation accuracy minus that of the same seeds' dense networks; None without one."""
-        pairs = [
-            (result, self.dense_by_seed[result.seed]) for result in group.results if result.seed in self.dense_by_seed
-        ]
-        if not pairs:
+        """Returns the group's validation accuracy minus dense on the same seeds; None where no seed has both."""
+        pairs = [(result, self.dense_by_seed.get(result.seed)) for result in group.results]
+        both = [(result, dense) for result, dense in pairs if dense is not None]
+        if not both:
             return None
-        tickets, dense = [validation(result) for result, _ in pairs], [validation(result) for _, result in pairs]
-        return difference(tickets, dense, 1 / pairs[0][0].validation_examples)
+        tickets, denses = [result.validation_top1 for result, _ in both], [dense.validation_top1 for _, dense in both]
+        return difference(tickets, denses, 1 / min(dense.validation_examples for _, dense in both))
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -80,7 +103,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     centre = mean(values)
     if len(values) < 2:
         return Estimate(centre, None, None, len(values))
-    half = quantile((1 + LEVEL) / 2, len(values) - 1) * sd(values) / math.sqrt(len(values))
+    half = quantile((1 + CONFIDENCE) / 2, len(values) - 1) * sd(values) / math.sqrt(len(values))
     return Estimate(centre, centre - half, centre + half, len(values))
 
 
@@ -96,56 +119,21 @@ def groups(spec: Spec, results: Results) -> Groups:
     every = [Group(*key, tuple(found)) for key, found in gathered.items()]
     grid = [group for group in every if group.stage == "grid"]
     return Groups(
+        dense=next((group for group in grid if group.dense), None),
         tickets=tuple(group for group in grid if not group.dense and group.control is None),
         controls=tuple(group for group in grid if group.control is not None),
-        dense=next((group for group in grid if group.dense), None),
         confirmation=tuple(group for group in every if group.stage == "confirmation"),
         dense_by_seed={result.seed: result for group in every if group.dense for result in group.results},
     )
 
 
-def _rank(result: CellResult) -> tuple[Step, float, str, int]:
-    return result.rewind or Step(), result.sparsity or 0.0, result.control or "", result.seed
+def _rank(result: CellResult) -> tuple[bool, Step, float, int, int]:
+    control = list(CONTROLS).index(result.control) + 1 if result.control in CONTROLS else 0
+    return result.kind != "dense", result.rewind or Step(), result.sparsity or 0.0, control, result.seed
 
 
 def _stage(spec: Spec, result: CellResult) -> Stage | None:
-    stages: dict[int, Stage] = dict.fromkeys(spec.confirmation_seeds, "confirmation") | dict.fromkeys(
-        spec.seeds, "grid"
-    )
-    if result.kind == "dense":
-        return stages.get(result.seed)
     known = result.sparsity in spec.grid.sparsities and result.rewind in spec.grid.rewind
-    return stages.get(result.seed) if known else None
-
-
-def validation(result: CellResult) -> float:
-    """Returns the validation accuracy at the end of training, in [0, 1]."""
-    return result.validation_top1
-
-
-def percent(fraction: float, digits: int = 2) -> str:
-    """Returns a fraction as a percentage in words: 0.9763 -> "97.63 %"."""
-    return f"{100 * fraction:.{digits}f} %"
-
-
-def density_text(fraction: float) -> str:
-    """Returns a density as a percentage with up to three significant digits: 0.12 -> "12 %"."""
-    return f"{100 * fraction:.3g} %"
-
-
-def points(difference: float, digits: int = 2) -> str:
-    """Returns a difference of two fractions in percentage points, signed: -0.0052 -> "−0.52 pp"."""
-    text = f"{100 * difference:+.{digits}f}"
-    return f"{text[1:] if not float(text) else text.replace('-', '−')} pp"
-
-
-def interval_text(found: Estimate, digits: int = 2) -> str:
-    """Returns "97.63 % (97.20 to 98.06)", or the mean alone where there is one seed."""
-    if found.low is None or found.high is None:
-        return percent(found.mean, digits)
-    return f"{percent(found.mean, digits)} ({100 * found.low:.{digits}f} to {100 * found.high:.{digits}f})"
-
-
-def shared(values: Iterable[str]) -> str:
-    """Returns the distinct values in their first order, joined by commas."""
-    return ", ".join(dict.fromkeys(values))
+    if result.kind != "dense" and not known:
+        return None
+    return "grid" if result.seed in spec.seeds else "confirmation" if result.seed in spec.confirmation_seeds else None

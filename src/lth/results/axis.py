@@ -31,14 +31,15 @@ class RewindAxis:
 
 
 def rewind_axis(spec: Spec, found: Index, levels: Sequence[Level]) -> RewindAxis:
-    """Returns whether the rewind points differ in mean validation accuracy over the sparsities that any walk passed.
+    """Returns whether the rewind points differ in mean validation accuracy over the sparsities that hold up.
 
-    (All sparsities where none passed.) Analysis of variance in blocks: each seed's mean at each rewind point, the
-    seed's own level removed, the residual variance pooled with (points - 1)(seeds - 1) degrees of freedom, and
-    Student intervals of all pairs with Bonferroni's correction. Assumes that rewind points vary alike.
+    Those are the sparsities whose difference to dense, averaged over the rewind points, is within the tolerance,
+    or all where none is; an average over rewind points favours none of them. Analysis of variance in blocks: each
+    seed's mean at each rewind point, the seed's own level removed, the residual variance pooled with
+    (points - 1)(seeds - 1) degrees of freedom, and Student intervals of all pairs with Bonferroni's correction.
+    Assumes that rewind points vary alike.
     """
-    passed = {level.sparsity for level in levels if level.passed}
-    used = tuple(sparsity for sparsity in spec.grid.sparsities if sparsity in passed or not passed)
+    used = _holding(spec, levels)
     if len(spec.grid.rewind) == 1:
         return RewindAxis(None, None, used, "There is one rewind point: nothing to compare.")
     means = _means(spec, found, used)
@@ -59,6 +60,16 @@ def rewind_axis(spec: Spec, found: Index, levels: Sequence[Level]) -> RewindAxis
     else:
         text = f"No rewind point is shown to differ from another, but up to {most} is not excluded {basis}."
     return RewindAxis(True if small else False if shown else None, gap + half, used, text)
+
+
+def _holding(spec: Spec, levels: Sequence[Level]) -> tuple[float, ...]:
+    """The sparsities whose mean difference over the rewind points lies above -tolerance; all where none does."""
+    gaps: dict[float, list[float]] = {sparsity: [] for sparsity in spec.grid.sparsities}
+    for level in levels:
+        if level.difference is not None:
+            gaps[level.sparsity].append(level.difference)
+    holding = tuple(sparsity for sparsity, found in gaps.items() if found and mean(found) > -spec.select.tolerance)
+    return holding or spec.grid.sparsities
 
 
 def _means(spec: Spec, found: Index, sparsities: tuple[float, ...]) -> list[list[float]]:

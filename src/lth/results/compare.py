@@ -46,7 +46,7 @@ class Comparison:
 def compare_controls(
     spec: Spec, found: Index, levels: tuple[float, ...], candidate: tuple[float, Step], *, test: bool
 ) -> tuple[Comparison, ...]:
-    """Returns each control's comparisons: with `test` at the candidate on fresh seeds, then on validation at `levels`."""
+    """Returns each control's comparisons: with `test` the candidate on fresh seeds, then validation at `levels`."""
     sparsity, rewind = candidate
     made: list[Comparison | None] = []
     for control in spec.grid.controls:
@@ -56,7 +56,9 @@ def compare_controls(
     return tuple(one for one in made if one is not None)
 
 
-def _compare(spec: Spec, found: Index, control: str, sparsity: float, rewind: Step, data: DataName) -> Comparison | None:
+def _compare(
+    spec: Spec, found: Index, control: str, sparsity: float, rewind: Step, data: DataName
+) -> Comparison | None:
     """The comparison over the seeds that have both networks; None where there are none."""
     seeds = spec.confirmation_seeds if data == "test" else spec.seeds
     places = [((None, rewind, sparsity, seed), (control, rewind, sparsity, seed)) for seed in seeds]
@@ -68,7 +70,9 @@ def _compare(spec: Spec, found: Index, control: str, sparsity: float, rewind: St
     gap = difference(tickets, others, 1 / examples)
     low, high = gap.interval() or (None, None)
     kind = "fresh seed" if data == "test" else "seed"
-    text = f"{_words(control, gap, spec.select.tolerance)} (at {share(sparsity)} sparsity, {data}, {count(gap.n, kind)})."
+    text = (
+        f"{_words(control, gap, spec.select.tolerance)} (at {share(sparsity)} sparsity, {data}, {count(gap.n, kind)})."
+    )
     return Comparison(
         control=control,
         sparsity=sparsity,

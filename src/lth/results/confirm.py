@@ -46,7 +46,7 @@ def confirm(spec: Spec, found: Index, sparsity: float, rewind: Step) -> Confirma
     pairs = [(seed, found.cells.get((None, rewind, sparsity, seed)), found.dense.get(seed)) for seed in asked]
     both = [(seed, ticket, dense) for seed, ticket, dense in pairs if ticket is not None and dense is not None]
     stage = "confirmation" if fresh else "grid"
-    fault = "; ".join(faults(found, asked, rewind, sparsity))
+    fault = faults(found, asked, rewind, sparsity)
     if not both:
         return Confirmation(stage, (), False if fresh else None, fault)
     tickets, denses = [ticket.test_top1 for _, ticket, _ in both], [dense.test_top1 for _, _, dense in both]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lth.results.wording import cell_name, listed, named_seeds
@@ -54,9 +54,8 @@ class Progress:
 
 def progress(spec: Spec, found: Index) -> Progress:
     """Returns the progress of the grid on `spec.seeds`, without controls and confirmation."""
-    grid = [
-        (step, sparsity, seed) for seed in spec.seeds for step in spec.grid.rewind for sparsity in spec.grid.sparsities
-    ]
+    moments, levels = spec.grid.rewind, spec.grid.sparsities
+    grid = [(step, sparsity, seed) for seed in spec.seeds for step in moments for sparsity in levels]
     missing_dense = [seed for seed in spec.seeds if seed not in found.dense]
     missing = [cell for cell in grid if (None, *cell) not in found.cells]
     dense_failed = tuple(seed for seed in missing_dense if found.failed(seed))
@@ -65,19 +64,28 @@ def progress(spec: Spec, found: Index) -> Progress:
     return Progress(total - len(missing) - len(missing_dense), failed + len(dense_failed), total, dense_failed)
 
 
-def faults(found: Index, seeds: tuple[int, ...], rewind: Step, sparsity: float) -> Iterator[str]:
-    """Yields what forbids that this cell passes: a network missing, failed, collapsed, or with a failed audit."""
-    dense = [(seed, found.dense.get(seed), found.failed(seed)) for seed in seeds]
-    cells = [(seed, found.cells.get((None, rewind, sparsity, seed))) for seed in seeds]
-    tickets = [(seed, cell, cell is None and found.failed(seed, rewind, sparsity)) for seed, cell in cells]
-    for what, networks in (("dense network", dense), ("ticket", tickets)):
-        if given_up := [seed for seed, result, failed in networks if result is None and failed]:
-            yield f"{what} of {named_seeds(given_up)} failed"
-        if waiting := [seed for seed, result, failed in networks if result is None and not failed]:
-            yield f"{what} of {named_seeds(waiting)} not done"
-        for seed, result, _ in networks:
-            if result is not None and result.collapsed:
-                yield f"collapsed: no weight left in {listed(result.collapsed)} ({named_seeds([seed])})"
-            if result is not None and not result.audit.passed:
-                broken = listed(name for name, held in result.audit.checks.items() if not held)
-                yield f"audit of the {what} not passed: {broken} ({named_seeds([seed])})"
+def faults(found: Index, seeds: tuple[int, ...], rewind: Step, sparsity: float) -> str:
+    """Returns what forbids that this cell passes, or "": a network missing, failed, collapsed, or of a failed audit."""
+    dense = [found.dense.get(seed) for seed in seeds]
+    tickets = [found.cells.get((None, rewind, sparsity, seed)) for seed in seeds]
+    if all(network is not None and network.audit.passed and not network.collapsed for network in (*dense, *tickets)):
+        return ""
+    lost = [found.failed(seed, rewind, sparsity) for seed in seeds]
+    of_dense = _faults("dense network", seeds, dense, [found.failed(seed) for seed in seeds])
+    return "; ".join([*of_dense, *_faults("ticket", seeds, tickets, lost)])
+
+
+def _faults(
+    what: str, seeds: Sequence[int], networks: Sequence[CellResult | None], failed: Sequence[bool]
+) -> Iterator[str]:
+    missing = [(seed, lost) for seed, result, lost in zip(seeds, networks, failed, strict=True) if result is None]
+    if given_up := [seed for seed, lost in missing if lost]:
+        yield f"{what} of {named_seeds(given_up)} failed"
+    if waiting := [seed for seed, lost in missing if not lost]:
+        yield f"{what} of {named_seeds(waiting)} not done"
+    for result in networks:
+        if result is not None and result.collapsed:
+            yield f"collapsed: no weight left in {listed(result.collapsed)} ({named_seeds([result.seed])})"
+        if result is not None and not result.audit.passed:
+            broken = listed(name for name, held in result.audit.checks.items() if not held)
+            yield f"audit of the {what} not passed: {broken} ({named_seeds([result.seed])})"

@@ -16,7 +16,7 @@ from lth.spec.schema import Spec
 def about_networks(spec: Spec, found: Index) -> tuple[str, ...]:
     """Returns remarks on the compared networks: mixed numerics, failed audits, collapsed layers, failures."""
     used = _compared(spec, found)
-    return tuple([*_numerics(used), *_unsound(used), *_failures(found)])
+    return (*_numerics(used), *_unsound(used), *_failures(found))
 
 
 def about_selection(spec: Spec, found: Index, selection: Selection) -> tuple[str, ...]:
@@ -42,7 +42,8 @@ def _numerics(used: Sequence[CellResult]) -> Iterator[str]:
         keys = sorted({key for one in classes.values() for key in one})
         values = {key: sorted({str(one.get(key, "unknown")) for one in classes.values()}) for key in keys}
         differing = "; ".join(f"{key}: {listed(found)}" for key, found in values.items() if len(found) > 1)
-        yield f"Networks of {len(classes)} numerics classes are compared ({differing}); bits are promised within one class only."
+        what = f"Networks of {len(classes)} numerics classes are compared"
+        yield f"{what} ({differing}); equal bits are promised within one class."
     resumed = sorted(result.id for result in used if result.resumed_in_other_numerics)
     if resumed:
         yield f"Resumed in another numerics class: {_few(resumed)}."
@@ -77,7 +78,8 @@ def _selection(spec: Spec, found: Index, selection: Selection) -> Iterator[str]:
     if confirmation is None or confirmation.difference is None:
         return
     if confirmation.stage == "grid":
-        yield "The test accuracies are those of the seeds that selected the ticket, which flatters it; select.confirm_seeds asks for fresh ones."
+        what = "The test accuracies are those of the seeds that selected the ticket, which flatters it"
+        yield f"{what}; select.confirm_seeds asks for fresh ones."
     elif selection.verdict in ("candidate", "undecidable"):
         yield _fresh(confirmation)
     yield from _test_set(found, confirmation, tolerance)
@@ -85,13 +87,11 @@ def _selection(spec: Spec, found: Index, selection: Selection) -> Iterator[str]:
 
 def _fresh(confirmation: Confirmation) -> str:
     assert confirmation.difference is not None
-    interval = (
-        ""
-        if confirmation.low is None or confirmation.high is None
-        else " " + brackets((confirmation.low, confirmation.high))
-    )
-    verb = "confirm" if confirmation.confirmed else "do not confirm"
-    return f"{count(len(confirmation.seeds), 'fresh seed')} {verb} the candidate on test: {points(confirmation.difference)}{interval} from dense."
+    gap, low, high = points(confirmation.difference), confirmation.low, confirmation.high
+    interval = "" if low is None or high is None else " " + brackets((low, high))
+    said = "confirm" if confirmation.confirmed else "do not confirm"
+    seeds = count(len(confirmation.seeds), "fresh seed")
+    return f"{seeds} {said} the candidate on test: {gap}{interval} from dense."
 
 
 def _test_set(found: Index, confirmation: Confirmation, tolerance: float) -> Iterator[str]:
@@ -99,4 +99,5 @@ def _test_set(found: Index, confirmation: Confirmation, tolerance: float) -> Ite
     examples = min(found.dense[seed].test_examples for seed in confirmation.seeds)
     decidable = 2 * standard_error(confirmation.dense or 0.0, examples)
     if tolerance < decidable:
-        yield f"A test set of {examples} examples resolves {rounded_up(decidable)}, twice its standard error: more than the tolerance."
+        what = f"The test set of {examples} examples resolves {rounded_up(decidable)}, twice its standard error"
+        yield f"{what}: more than the tolerance."

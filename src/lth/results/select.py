@@ -56,9 +56,8 @@ def select_winner(spec: Spec, results: Results) -> Selection:
     levels, state = walks(spec, found), progress(spec, found)
     remarks = about_networks(spec, found)
     if not state.complete:
-        return Selection(
-            "incomplete", sentence.incomplete(state), spec.seeds, spec.select.tolerance, levels, notes=remarks
-        )
+        text = sentence.incomplete(state)
+        return Selection("incomplete", text, spec.seeds, spec.select.tolerance, levels, notes=remarks)
     dense = [found.dense[seed] for seed in spec.seeds if seed in found.dense]
     selection = Selection(
         verdict="none",

@@ -35,16 +35,15 @@ def none(spec: Spec, levels: Sequence[Level]) -> str:
 def chosen(spec: Spec, found: Selection) -> str:
     """Returns the answer where a cell is selected: what it is, how far from dense, and what that is worth."""
     level, confirmation = found.level, found.confirmation
-    assert level is not None and confirmation is not None and found.density_all is not None
-    limit, kept = size(spec.select.tolerance), share(1 - level.sparsity)
-    ticket = f"the ticket with {kept} of the prunable weights ({share(found.density_all)} of all), rewound to {level.rewind},"
+    assert level is not None
+    assert confirmation is not None
+    limit, kept, of_all = size(spec.select.tolerance), share(1 - level.sparsity), share(found.density_all or 0.0)
+    ticket = f"the ticket with {kept} of the prunable weights ({of_all} of all), rewound to {level.rewind},"
     validation = f"on validation it lies {_gap(level)} from dense over {count(level.n, 'seed')}"
-    fresh = count(len(confirmation.seeds), "fresh seed")
-    test = (
-        validation
-        if confirmation.difference is None
-        else f"on test it lies {_gap(confirmation)} from dense over {fresh}"
-    )
+    test = validation
+    if confirmation.difference is not None:
+        fresh = count(len(confirmation.seeds), "fresh seed")
+        test = f"on test it lies {_gap(confirmation)} from dense over {fresh}"
     match found.verdict:
         case "matching":
             numbers = test if confirmation.stage == "confirmation" else validation
@@ -52,10 +51,12 @@ def chosen(spec: Spec, found: Selection) -> str:
         case "candidate":
             text = f"one seed names a candidate, not a winner: {ticket} tolerance {limit}; {validation}"
         case "undecidable":
-            text = f"a tolerance of {limit} cannot be decided with so few validation examples, {rounded_up(found.decidable_tolerance or 0)} "
-            text += f"or more could; the candidate is {ticket} and {validation}"
+            enough = rounded_up(found.decidable_tolerance or 0.0)
+            text = f"a tolerance of {limit} cannot be decided with so few validation examples, {enough} or more could; "
+            text += f"the candidate is {ticket} and {validation}"
         case _ if confirmation.confirmed is None:
-            text = f"the candidate is not confirmed yet ({confirmation.reason}): it is {ticket} tolerance {limit}; {validation}"
+            text = f"the candidate is not confirmed yet ({confirmation.reason}): it is {ticket} tolerance {limit}; "
+            text += validation
         case _:
             text = f"{ticket} is not confirmed within {limit}: {confirmation.reason}; {test}"
     return f"{text[0].upper()}{text[1:]} ({recipe(spec)})."

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from lth.results.index import Index, faults
 from lth.results.statistics import Difference, difference, mean
 from lth.results.wording import points, share
-from lth.runs.records import CellResult
 from lth.spec.schema import Spec
 from lth.spec.step import Step
 
@@ -57,15 +56,14 @@ def walks(spec: Spec, found: Index) -> tuple[Level, ...]:
     hypotheses a graphical procedure, Bretz, Maurer, Brannath & Posch 2009), so that the probability of passing
     any level that does not match is at most alpha. One seed has no bound: its difference itself is compared.
     """
-    measured = {
-        step: [_measure(spec, found, step, level) for level in spec.grid.sparsities] for step in spec.grid.rewind
-    }
+    levels = spec.grid.sparsities
+    measured = {step: [_measure(spec, found, step, level) for level in levels] for step in spec.grid.rewind}
     alpha = 1 - spec.select.confidence
     granted: dict[Step, float] = {}
     left = list(measured)
     while left:
         each = alpha / len(left)
-        ended = [step for step in left if _reached(spec, measured[step], each) == len(spec.grid.sparsities)]
+        ended = [step for step in left if _reached(spec, measured[step], each) == len(levels)]
         granted |= dict.fromkeys(ended or left, each)
         left = [step for step in left if step not in granted]
     return tuple(level for step in measured for level in _levels(spec, step, measured[step], granted[step]))
@@ -74,22 +72,16 @@ def walks(spec: Spec, found: Index) -> tuple[Level, ...]:
 def _measure(spec: Spec, found: Index, rewind: Step, sparsity: float) -> _Measured:
     pairs = [(found.cells.get((None, rewind, sparsity, seed)), found.dense.get(seed)) for seed in spec.seeds]
     both = [(ticket, dense) for ticket, dense in pairs if ticket is not None and dense is not None]
-    fault = "; ".join(faults(found, spec.seeds, rewind, sparsity))
+    fault = faults(found, spec.seeds, rewind, sparsity)
     if not both:
         return _Measured(None, None, None, fault)
     tickets, denses = [ticket.validation_top1 for ticket, _ in both], [dense.validation_top1 for _, dense in both]
-    return _Measured(
-        mean(tickets), mean(denses), difference(tickets, denses, resolution([dense for _, dense in both])), fault
-    )
-
-
-def resolution(results: Sequence[CellResult]) -> float:
-    """Returns the largest step of a validation accuracy among the results: one example of the smallest set."""
-    return 1 / min(result.validation_examples for result in results)
+    gap = difference(tickets, denses, 1 / min(dense.validation_examples for _, dense in both))
+    return _Measured(mean(tickets), mean(denses), gap, fault)
 
 
 def _bound(measured: _Measured, alpha: float) -> float | None:
-    """What must lie above -tolerance: the lower bound, or for one seed the difference; None where a fault forbids it."""
+    """What must lie above -tolerance: the lower bound, or one seed's difference; None where a fault forbids a pass."""
     if measured.fault or measured.difference is None:
         return None
     lower = measured.difference.lower(alpha)

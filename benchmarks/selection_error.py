@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from hardware import describe
 
+from hardware import describe
 from lth.results.statistics import difference, mean
 from lth.results.worlds import Planted, World, play
 from lth.runs.records import Results
@@ -132,7 +132,7 @@ def rewind_claims(noise: str, worlds: int, stream: int) -> float:
 
 def lines(worlds: int, seed: int) -> Iterator[str]:
     """Yields the tables as Markdown, row by row."""
-    yield "| seeds | noise | world | sparsest mean, false % | walk, false % | walk + fresh seeds, false % | named % | confirmed % |"
+    yield "| seeds | noise | world | false: sparsest mean | walk | walk + fresh seeds | named | confirmed |"
     yield "|---|---|---|---|---|---|---|---|"
     cases = [
         (n, noise, truth)
@@ -143,7 +143,7 @@ def lines(worlds: int, seed: int) -> Iterator[str]:
     ]
     for stream, (n, noise, truth) in enumerate([(1, "independent", truth) for truth in TRUTHS] + cases):
         shares = errors(n, noise, truth, worlds, seed + stream)
-        yield f"| {n} | {noise} | {truth} | " + " | ".join(f"{100 * value:.1f}" for value in shares) + " |"
+        yield f"| {n} | {noise} | {truth} | " + " | ".join(f"{100 * value:.1f} %" for value in shares) + " |"
     yield "\n| seeds | correlation | bound at 5 % misses | bound at 1 % misses | 95 % interval misses |"
     yield "|---|---|---|---|---|"
     for n in (2, 3, 5, 10):
@@ -166,9 +166,10 @@ def main() -> None:
     worlds = 20 if arguments.quick else arguments.worlds
     for line in lines(worlds, arguments.seed):
         print(line, flush=True)
-    print(
-        f"\nn = {worlds} worlds a row, {10 * worlds} draws a bound; {time.perf_counter() - began:.0f} s; {describe('lth', 'numpy')}"
-    )
+    seconds = time.perf_counter() - began
+    rows = f"{worlds} worlds a row, {10 * worlds} draws a bound, {worlds // 2} worlds a row of the last table"
+    print(f"\nn = {rows}; {seconds:.0f} s")
+    print(describe("lth", "numpy"))
 
 
 if __name__ == "__main__":

@@ -59,7 +59,9 @@ def write_spec(folder: Path, *, launcher: str = "local", epochs: int = 4) -> Pat
 
 def records(run: Path) -> dict[str, dict[str, Any]]:
     """Returns every result.json of trained networks by unit id."""
-    found = [json.loads(path.read_text()) for path in [*run.glob("cells/*/result.json"), *run.glob("dense/*/result.json")]]
+    found = [
+        json.loads(path.read_text()) for path in [*run.glob("cells/*/result.json"), *run.glob("dense/*/result.json")]
+    ]
     return {record["id"]: record for record in found}
 
 

@@ -119,7 +119,11 @@ def test_a_worker_that_dies_is_replaced(finished: Path, tmp_path: Path) -> None:
 def test_a_nan_loss_marks_its_units_failed_with_the_step_and_leaves_the_others(tmp_path: Path) -> None:
     """Rewound to the start a huge learning rate diverges; the others' results stand."""
     spec = write_spec(tmp_path)
-    text = spec.read_text().replace("lr = 0.1, momentum = 0.9", "lr = 1e30").replace("guard_epochs = 2", "guard_epochs = 0")
+    text = (
+        spec.read_text()
+        .replace("lr = 0.1, momentum = 0.9", "lr = 1e30")
+        .replace("guard_epochs = 2", "guard_epochs = 0")
+    )
     spec.write_text(text)
     done = lth("run", spec, "--into", tmp_path / "run")
     assert done.returncode == 1

@@ -24,14 +24,32 @@ def copy(finished: Path, tmp_path: Path) -> Path:
 
 
 def test_a_finished_run_holds_what_the_format_promises(finished: Path) -> None:
-    for name in ("spec.toml", "run.json", "facts.json", "winner/selection.json", "winner/ticket.safetensors", "report/index.html"):
+    for name in (
+        "spec.toml",
+        "run.json",
+        "facts.json",
+        "winner/selection.json",
+        "winner/ticket.safetensors",
+        "report/index.html",
+    ):
         assert (finished / name).exists(), name
     found = records(finished)
     grid = {f"s{s}-r{r}-seed{seed}" for s in ("0.5", "0.8", "0.95") for r in ("0", "1ep") for seed in (0, 1)}
     assert grid <= found.keys()
     assert {"dense-seed0", "dense-seed1", "dense-seed2", "dense-seed3"} <= found.keys()
     for name, record in found.items():
-        wanted = {"key", "weights_sha256", "audit", "numerics", "train_top1", "validation_top1", "test_top1", "epochs", "seconds", "host"}
+        wanted = {
+            "key",
+            "weights_sha256",
+            "audit",
+            "numerics",
+            "train_top1",
+            "validation_top1",
+            "test_top1",
+            "epochs",
+            "seconds",
+            "host",
+        }
         assert wanted <= record.keys()
         assert record["audit"]["passed"], name
         assert record["validation_top1"] > 0.8, f"{name} has not learned"
@@ -79,7 +97,9 @@ def test_extending_a_run_trains_only_what_is_new_and_replays_new_rewind_points(f
     whole = lth("run", spec, "--into", copy.parent / "fresh", *more)
     assert whole.returncode == 0, whole.stderr
     fresh = hashes(copy.parent / "fresh")
-    assert {name: after[name] for name in fresh.keys() & after.keys()} == {name: fresh[name] for name in fresh.keys() & after.keys()}
+    assert {name: after[name] for name in fresh.keys() & after.keys()} == {
+        name: fresh[name] for name in fresh.keys() & after.keys()
+    }
     assert {name for name in fresh if "r20it" in name and "reinit" not in name} <= after.keys()
 
 
@@ -158,7 +178,7 @@ def test_scope_dry_run_init_and_version_answer(finished: Path) -> None:
 def test_torch_is_not_imported_where_it_is_not_needed(finished: Path) -> None:
     code = (
         "import sys\nfrom typer.testing import CliRunner\nimport lth\nfrom lth.cli.app import app\n"
-        "for words in (['--help'], ['run', '--help'], ['status', {0!r}, '--json'], ['select', {0!r}], ['init', 'digits_lenet']):\n"
+        "for words in (['--help'], ['run', '--help'], ['status', {0!r}], ['select', {0!r}], ['init', 'digits_lenet']):\n"
         "    done = CliRunner().invoke(app, words)\n    assert done.exit_code == 0, (words, done.output)\n"
         "    assert 'torch' not in sys.modules, words\n"
     )

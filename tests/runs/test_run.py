@@ -26,14 +26,11 @@ def make(**changes) -> Spec:
 
 
 def a_result(**changes) -> CellResult:
-    fields = dict.fromkeys(
-        ["train_top1", "train_loss", "validation_top1", "validation_loss", "test_top1", "test_loss", "epochs", "seconds",
-         "early_stop_validation_loss", "early_stop_validation_top1"], 0.5,
-    )  # fmt: skip
-    fields |= dict.fromkeys(
-        ["seed", "first_step", "last_step", "steps_per_epoch", "train_examples", "validation_examples", "test_examples",
-         "early_stop_step", "parameters", "prunable"], 1,
-    )  # fmt: skip
+    scores = "train_top1 train_loss validation_top1 validation_loss test_top1 test_loss epochs seconds"
+    early = "early_stop_validation_loss early_stop_validation_top1"
+    counts = "seed first_step last_step steps_per_epoch train_examples validation_examples test_examples"
+    fields = dict.fromkeys(f"{scores} {early}".split(), 0.5)
+    fields |= dict.fromkeys(f"{counts} early_stop_step parameters prunable".split(), 1)
     text = dict.fromkeys(["id", "key", "dataset_id", "order", "attempt", "weights_sha256", "host", "finished_at"], "x")
     audit = Audit(passed=True, checks={})
     return CellResult.model_validate(

@@ -21,7 +21,9 @@ from lth.training.checkpoint import state_of, weights_hash
 from lth.training.fit import Course, fit
 from lth.training.loop import Trainee
 
-DATA = Data.model_validate({"source": "synthetic:examples=200,test_examples=50,size=4", "batch_size": 12, "validation": {"fraction": 0.4}})
+DATA = Data.model_validate(
+    {"source": "synthetic:examples=200,test_examples=50,size=4", "batch_size": 12, "validation": {"fraction": 0.4}}
+)
 
 
 def make_stream() -> Stream:
@@ -59,7 +61,9 @@ def test_the_curve_has_a_row_an_epoch(tmp_path: Path) -> None:
     fit([one], make_stream(), Event(), 1e9)
     assert [row["step"] for row in one.metrics] == [10, 20, 30]
     assert [row["epoch"] for row in one.metrics] == [1, 2, 3]
-    assert all(np.isfinite([row["train_loss"], row["validation_loss"], row["validation_top1"]]).all() for row in one.metrics)
+    assert all(
+        np.isfinite([row["train_loss"], row["validation_loss"], row["validation_top1"]]).all() for row in one.metrics
+    )
     assert one.metrics[-1]["train_loss"] < one.metrics[0]["train_loss"]
 
 
@@ -89,7 +93,10 @@ def test_a_stopped_group_goes_on_to_the_same_bits_and_the_same_curve(tmp_path: P
     second = [course(tmp_path / "2", "a"), course(tmp_path / "2", "b", sparsity=0.8)]
     fit(second, make_stream(), Event(), 1e9)
     assert [bits(one) for one in second] == [bits(one) for one in whole]
-    strip = [[{key: value for key, value in row.items() if key != "seconds"} for row in one.metrics] for one in (*second, *whole)]
+    strip = [
+        [{key: value for key, value in row.items() if key != "seconds"} for row in one.metrics]
+        for one in (*second, *whole)
+    ]
     assert strip[:2] == strip[2:]
 
 

@@ -132,8 +132,10 @@ def show_selection(run: Run, selection: Selection) -> None:
         console.print(table)
         console.print("(validation accuracy, mean over the grid's seeds)\n")
     console.print(selection.sentence)
-    for note in selection.notes:
-        console.print(f"- {note}")
+    axis = [selection.rewind_axis.sentence] if selection.rewind_axis else []
+    at_winner = [one.sentence for one in selection.controls if one.sparsity == selection.sparsity]
+    for line in (*axis, *at_winner, *selection.notes):
+        console.print(f"- {line}")
 
 
 def _level(level: Level | None) -> tuple[str, ...]:

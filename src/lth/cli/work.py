@@ -8,9 +8,13 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from lth.grid.work import Do
+    from lth.runs.run import Run
 
 Sets = Annotated[
     list[str] | None, typer.Option("--set", help="Override a value: --set train.epochs=3. May be repeated.")
@@ -74,10 +78,10 @@ def work(
         raise typer.Exit(3)
 
 
-def _doers(here: object, stop: threading.Event) -> object:
-    from lth.experiment import doers
+def _doers(here: Run, stop: threading.Event) -> Do:
+    from lth.experiment import doers  # imports torch
 
-    return doers(here, stop)  # pyright: ignore[reportArgumentType]
+    return doers(here, stop)
 
 
 def _end_with(parent: int, stop: threading.Event) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from threading import Event
 
 from lth.grid.launchers import LAUNCHERS
@@ -19,7 +19,7 @@ def launch(run: Run, doers: Callable[[], Do], stop: Event) -> None:
 
 
 @contextlib.contextmanager
-def stopping() -> Iterator[Event]:
+def stopping() -> Generator[Event]:
     """Yields an event that Ctrl-C or TERM sets: workers then save their state and end."""
     stop = Event()
     if threading.current_thread() is not threading.main_thread():

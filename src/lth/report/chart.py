@@ -9,7 +9,8 @@ from typing import Any
 from lth.report.palette import ramp, var
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
-DENSITY_TICKS = (100, 80, 65, 50, 35, 25, 18, 12, 8, 5, 3, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
+FINE_TICKS = (100, 80, 65, 50, 35, 25, 18, 12, 8, 5, 3, 2, 1)
+COARSE_TICKS = (100, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 DENSITY = "Density over prunable weights in %"
 PRINT_WIDTH = 640
 DASHES = ([1, 0], [7, 3], [2, 2], [8, 3, 2, 3], [4, 2], [10, 4], [1, 3], [6, 2, 1, 2])
@@ -17,18 +18,22 @@ DASHES = ([1, 0], [7, 3], [2, 2], [8, 3, 2, 3], [4, 2], [10, 4], [1, 3], [6, 2, 
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart of the page and its PDF: `chart` is the Vega-Lite object, `alt` says in words what it shows."""
+    """A chart of the page and its PDF: `chart` is the Vega-Lite object, `alt` says in words what it shows.
+
+    Narrower than `least` pixels it is not drawn; a small screen scrolls it sideways instead.
+    """
 
     name: str
     title: str
     caption: str
     alt: str
     chart: dict[str, Any]
+    least: int = 0
 
 
 def finished(chart: Any, alt: str, height: int) -> dict[str, Any]:
     """Returns the Vega-Lite object of an Altair chart, as wide as its container, in the look of the report."""
-    value = chart.properties(width="container", height=height).to_dict()
+    value = chart.properties(width="container", height=height).to_dict(validate=False)
     value.pop("$schema", None)
     return {
         **value,
@@ -70,7 +75,7 @@ def _look() -> dict[str, Any]:
             "titleAnchor": "start",
             "symbolStrokeWidth": 2.5,
             "symbolSize": 110,
-            "columnPadding": 14,
+            "columnPadding": 9,
             "offset": 8,
             "labelLimit": 280,
             "layout": {"top": {"direction": "vertical", "anchor": "start"}},
@@ -91,14 +96,19 @@ def density_x(densities: Sequence[float]) -> Any:
     import altair
 
     low, high = min(densities), max(densities)
-    ticks = [tick for tick in DENSITY_TICKS if low * 0.999 <= tick <= high * 1.001]
     return altair.X(
         "density:Q",
         scale=altair.Scale(type="log", domain=[high * 1.06, low / 1.06], nice=False),
         axis=altair.Axis(
-            values=ticks or [low], format="~g", title=DENSITY, grid=False, labelFlush=False, labelOverlap="greedy"
+            values=log_ticks(low, high), format="~g", title=DENSITY, grid=False, labelFlush=False, labelOverlap="greedy"
         ),
     )
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Returns round percentages between `low` and `high` for a logarithmic axis; `low` alone where there are none."""
+    ticks = FINE_TICKS if high < 60 * low and low >= 0.9 else COARSE_TICKS
+    return [tick for tick in ticks if low * 0.999 <= tick <= high * 1.001] or [low]
 
 
 def legend(title: str | None, columns: int = 0, symbol: str | None = None) -> Any:

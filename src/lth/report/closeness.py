@@ -29,7 +29,8 @@ def closeness(spec: Spec, groups: Groups, selection: Selection) -> Figure | None
     if not rows:
         return None
     x = density_x([row["density"] for row in rows])
-    y = altair.Y("mean:Q", title="Difference to dense in pp", scale=altair.Scale(domainMin=floor, nice=False))
+    top = max(0.0, *(row["mean"] for row in rows)) - floor / 12
+    y = altair.Y("mean:Q", title="Difference to dense in pp", scale=altair.Scale(domain=[floor, top], nice=False))
     base = altair.Chart(data(rows)).encode(x=x, color=rewinds([str(step) for step in spec.grid.rewind]))
     hints = [f"{name}:N" for name in HINTS]
     bars = base.mark_rule(strokeWidth=1.5).encode(y="bound:Q", y2="mean:Q", tooltip=hints)

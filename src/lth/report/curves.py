@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lth.report.chart import DENSITY_TICKS, Figure, dashed, data, density_x, finished, ordered
+from lth.report.chart import Figure, dashed, data, density_x, finished, log_ticks, ordered
 from lth.report.palette import CONTROL_COLOURS, ramp, var
 from lth.report.summary import CONTROLS, Groups, estimate
 from lth.results.wording import count, share
@@ -70,8 +70,12 @@ def _layer_lines(rows: Sequence[dict[str, Any]], names: list[str]) -> Any:
     densities, shares = {row["density"] for row in rows}, [row["share"] for row in rows]
     x = density_x(sorted(densities))
     scale = altair.Scale(type="log", domain=[min(shares) / 1.1, max(shares) * 1.1], nice=False)
-    ticks = [tick for tick in DENSITY_TICKS if min(shares) <= tick <= max(shares)]
-    y = altair.Y("share:Q", title="Kept of the layer in %", scale=scale, axis=altair.Axis(values=ticks, format="~g"))
+    y = altair.Y(
+        "share:Q",
+        title="Kept of the layer in %",
+        scale=scale,
+        axis=altair.Axis(values=log_ticks(min(shares), max(shares)), format="~g"),
+    )
     overall = data([{"density": density, "share": density} for density in sorted(densities)])
     look: dict[str, Any] = {"color": var("muted"), "strokeDash": [1, 4], "strokeWidth": 2, "clip": True}
     dotted = altair.Chart(overall).mark_line(**look).encode(x=x, y=y)

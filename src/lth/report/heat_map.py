@@ -14,8 +14,8 @@ from lth.results.wording import brackets, count, points, share
 from lth.spec.schema import Spec
 from lth.spec.step import Step
 
-ROW = 24
-HINTS = ["density", "rewound to", "difference to dense", "interval", "seeds"]
+ROW, COLUMN = 24, 44  # pixels
+HINTS = ["density:N", "rewound to:N", "difference to dense:N", "interval:N", "seeds:N"]
 Range = tuple[str, float, str]
 
 
@@ -30,48 +30,42 @@ def heat_map(spec: Spec, groups: Groups, winner: tuple[float | None, Step | None
         return None
     ordered_rows = sorted(rows, key=lambda row: -row["kept"])
     densities = list(dict.fromkeys(row["density"] for row in ordered_rows))
-    tiles, numbers = _layers(data(rows), densities, [str(step) for step in spec.grid.rewind], ranges)
+    base = _base(densities, [str(step) for step in spec.grid.rewind])
+    layers = _tiles(base.properties(data=data(rows)), ranges)
     marked = [row for row in rows if row["selected"]]
-    frame = (
-        numbers.properties(data=data(marked))
-        .encode(text=altair.Text())
-        .mark_rect(fill=None, stroke=var("ink"), strokeWidth=3)
-    )
+    if marked:
+        frame = base.properties(data=data(marked)).mark_rect(fill=None, stroke=var("ink"), strokeWidth=3)
+        layers.append(frame.encode(tooltip=HINTS))
     alt = _words(rows, marked)
-    chart = altair.layer(tiles, numbers, *([frame] if marked else [])).resolve_scale(color="independent")
+    chart = altair.layer(*layers).resolve_scale(color="independent")
     caption = "Ticket minus dense on the same seeds: mean validation accuracy over seeds, in percentage points."
     caption += " The framed cell is the one selected." if marked else ""
     caption += " × marks tickets with a collapsed layer." if any("×" in row["text"] for row in rows) else ""
     title = "Difference to dense by density and rewind point"
-    return Figure("heat-map", title, caption, alt, finished(chart, alt, ROW * len(densities)))
+    least = 70 + COLUMN * len(spec.grid.rewind)
+    return Figure("heat-map", title, caption, alt, finished(chart, alt, ROW * len(densities)), least)
 
 
-def _layers(rows: Any, densities: list[str], rewinds: list[str], ranges: list[Range]) -> tuple[Any, Any]:
+def _base(densities: list[str], rewinds: list[str]) -> Any:
     import altair
 
     bare: dict[str, Any] = {"ticks": False, "domain": False}
-    base = altair.Chart(rows).encode(
-        x=altair.X(
-            "rewound to:N", sort=rewinds, axis=altair.Axis(orient="top", labelAngle=0, title="Rewound to", **bare)
-        ),
-        y=altair.Y("density:N", sort=densities, axis=altair.Axis(title="Density over prunable weights", **bare)),
-    )
+    across = altair.Axis(orient="top", labelAngle=0, title="Rewound to", **bare)
+    down = altair.Axis(title="Density over prunable weights", **bare)
+    x = altair.X("rewound to:N", sort=rewinds, axis=across)
+    return altair.Chart().encode(x=x, y=altair.Y("density:N", sort=densities, axis=down))
+
+
+def _tiles(base: Any, ranges: list[Range]) -> list[Any]:
+    import altair
+
     names = [name for name, _, _ in ranges]
-    fill = ordered(
-        "range",
-        names,
-        [var(colour) for _, _, colour in ranges],
-        "Percentage points; blue is within tolerance",
-        columns=3,
-    )
+    colours = [var(colour) for _, _, colour in ranges]
+    fill = ordered("range", names, colours, "Percentage points; blue is within tolerance", columns=3)
     inks = altair.Scale(domain=names, range=[var(f"{colour}-ink") for _, _, colour in ranges])
-    tiles = base.mark_rect(stroke=var("surface"), strokeWidth=2).encode(
-        color=fill, tooltip=[f"{name}:N" for name in HINTS]
-    )
     ink = altair.Color("range:N", sort=None, scale=inks, legend=None)
-    return tiles, base.mark_text(fontSize=11.5).encode(
-        text="text:N", color=ink, tooltip=[f"{name}:N" for name in HINTS]
-    )
+    tiles = base.mark_rect(stroke=var("surface"), strokeWidth=2).encode(color=fill, tooltip=HINTS)
+    return [tiles, base.mark_text(fontSize=11.5).encode(text="text:N", color=ink, tooltip=HINTS)]
 
 
 def _ranges(tolerance: float) -> list[Range]:

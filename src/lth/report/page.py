@@ -71,7 +71,13 @@ def _figures(run: Run, found: Groups, selection: Selection) -> list[list[Figure]
         [layer_densities(found), training(_arms(run, found, selection))],
     ]
     drawn = [[figure for figure in row if figure is not None] for row in rows]
-    return [row for row in drawn if row]
+    return [part for row in drawn for part in _side_by_side(row)]
+
+
+def _side_by_side(row: list[Figure]) -> list[list[Figure]]:
+    """One row, or a row each where one chart is much taller than another; nothing for an empty row."""
+    heights = [figure.chart["height"] for figure in row]
+    return [[figure] for figure in row] if row and max(heights) > 1.5 * min(heights) else [row] if row else []
 
 
 def _arms(run: Run, found: Groups, selection: Selection) -> dict[str, list[list[dict[str, Any]]]]:

@@ -36,14 +36,14 @@ class Row:
 COLUMNS = (
     Column("Network", words=True),
     Column("Seeds"),
-    Column("Density of prunable"),
-    Column("Density of all"),
-    Column("Effective density"),
+    Column("Density of prunable, %"),
+    Column("Density of all, %"),
+    Column("Effective density, %"),
     Column("Rewound to"),
-    Column("Validation accuracy"),
-    Column("Difference to dense"),
-    Column("Test accuracy"),
-    Column("Epochs trained"),
+    Column("Validation accuracy, %"),
+    Column("Difference to dense, pp"),
+    Column("Test accuracy, %"),
+    Column("Epochs"),
     Column("Remarks", words=True),
 )
 EMPTY = Field("", "")
@@ -82,18 +82,18 @@ def _name(group: Group) -> str:
 
 
 def _share(found: Estimate) -> Field:
-    return Field(share(found.mean), found.mean)
+    return Field(share(found.mean).removesuffix(" %"), found.mean)
 
 
 def _accuracy(found: Estimate) -> Field:
-    return Field(found.words(), found.mean)
+    return Field(found.words().replace(" %", ""), found.mean)
 
 
 def _gap(group: Group, gap: Difference | None) -> Field:
     if group.dense or gap is None:
         return EMPTY
     interval = gap.interval()
-    return Field(points(gap.mean) + (f" {brackets(interval)}" if interval else ""), gap.mean)
+    return Field(points(gap.mean).removesuffix(" pp") + (f" {brackets(interval)}" if interval else ""), gap.mean)
 
 
 def _epochs(group: Group) -> Field:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from lth.results.confirm import Confirmation
 from lth.results.index import Index
 from lth.results.selection import Selection
-from lth.results.statistics import standard_error
+from lth.results.statistics import quantile, standard_error
+from lth.results.walk import Level
 from lth.results.wording import brackets, count, listed, points, rounded_up
 from lth.runs.records import CellResult
 from lth.spec.schema import Spec
@@ -73,6 +75,8 @@ def _selection(spec: Spec, found: Index, selection: Selection) -> Iterator[str]:
     decidable = selection.decidable_tolerance or 0.0
     if level is None and decidable > tolerance:
         yield f"The validation examples cannot decide a tolerance below {rounded_up(decidable)}."
+    if level is None:
+        yield from _too_few(spec, selection)
     if level is not None and level.reason:
         yield f"At the selected level {level.reason}."
     if confirmation is None or confirmation.difference is None:
@@ -83,6 +87,30 @@ def _selection(spec: Spec, found: Index, selection: Selection) -> Iterator[str]:
     elif selection.verdict in ("candidate", "undecidable"):
         yield _fresh(confirmation)
     yield from _test_set(found, confirmation, tolerance)
+
+
+def _too_few(spec: Spec, selection: Selection) -> Iterator[str]:
+    """A remark where no walk passed its first level, but an interval there reaches above -tolerance."""
+    tolerance = spec.select.tolerance
+    first = [level for level in selection.levels if level.sparsity == spec.grid.sparsities[0]]
+    open_ = [level for level in first if level.high is not None and level.high > -tolerance >= (level.lower or 0.0)]
+    if not open_:
+        return
+    yield "No match is shown, nor excluded: intervals of the densest tickets reach above the tolerance."
+    wanted = sorted(_seeds_to_pass(level, tolerance) for level in open_)[len(open_) // 2]
+    if math.isfinite(wanted):
+        yield f"At the spread seen, a ticket as good as dense passes a level in one of two runs from {wanted} seeds on."
+
+
+def _seeds_to_pass(level: Level, tolerance: float) -> float:
+    """The number of seeds, more than now, whose bound lies the tolerance below the mean, if the spread stays."""
+    assert level.difference is not None
+    assert level.high is not None
+    spread = (level.high - level.difference) / quantile(0.975, level.n - 1) * math.sqrt(level.n)
+    for n in range(level.n + 1, 1000):
+        if quantile(1 - level.alpha, n - 1) * spread < tolerance * math.sqrt(n):
+            return n
+    return math.inf
 
 
 def _fresh(confirmation: Confirmation) -> str:

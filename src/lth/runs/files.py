@@ -8,15 +8,15 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lth.errors import RunError
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _told(path: Path) -> Generator[None]:
     """Turns a full disk or a read-only folder into an error that says what to do."""
     try:
         yield
@@ -109,7 +109,7 @@ def read_json(path: Path, cure: str) -> dict[str, Any]:
         raise RunError(f"not valid JSON: {problem}", at=path, cure=cure) from problem
     if not isinstance(value, dict):
         raise RunError("not a JSON object", at=path, value=value, cure=cure)
-    return value
+    return cast("dict[str, Any]", value)
 
 
 def jsonl(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -98,9 +98,9 @@ class Failure(Record):
 class Results:
     """What a run directory holds: trained networks, other finished units, and units given up, by unit id."""
 
-    done: Mapping[str, CellResult] = field(default_factory=dict)
+    done: Mapping[str, CellResult] = field(default_factory=dict[str, CellResult])
     finished: frozenset[str] = frozenset()
-    failed: Mapping[str, Failure] = field(default_factory=dict)
+    failed: Mapping[str, Failure] = field(default_factory=dict[str, Failure])
 
     def settled(self, unit_id: str) -> bool:
         """Returns whether the unit needs no more work: done, finished or given up."""

@@ -6,6 +6,7 @@ from lth.grid.unit import Cell
 from lth.results.selection import Selection
 from lth.runs.records import CellResult
 from lth.spec.identity import digest, experiment
+from lth.spec.step import Step
 from lth.tickets.header import Accuracy, Parent, TicketData, TicketHeader, TicketModel
 from lth.tickets.ticket import Ticket
 from lth.training.checkpoint import load_state
@@ -50,7 +51,7 @@ def _header(work: Workspace, selection: Selection, best: CellResult) -> TicketHe
         density_prunable=best.density_prunable,
         density_all=best.density_all,
         density_effective=best.density_effective,
-        rewind=selection.rewind,
+        rewind=best.rewind or Step(),
         seed=best.seed,
         confirmed_on=work.spec.confirmation_seeds if selection.confirmed else (),
         order=best.order,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -96,7 +97,7 @@ def _write(course: Course, validation: Scores, test: Scores) -> dict[str, str]:
     return {name: sha256_of(data) for name, data in content.items()}
 
 
-def _densities(work: Workspace, seed: int, parameters: int, course: Course, mask: Mask | None) -> dict[str, object]:
+def _densities(work: Workspace, seed: int, parameters: int, course: Course, mask: Mask | None) -> dict[str, Any]:
     if mask is None:
         sizes = course.trainee.named(course.trainee.weights)
         return {"prunable": sum(sizes[name].numel() for name in work.prunable(seed))}

@@ -41,7 +41,8 @@ SPARSITIES = [
 LAYERS = {"fc1.weight": 19200, "fc2.weight": 30000, "output.weight": 1000}
 PARAMETERS, PRUNABLE = 50610, 49200
 EPOCHS, STEPS_PER_EPOCH = 20, 22
-VALIDATION, TEST = 288, 360
+TRAIN, VALIDATION, TEST = 1149, 288, 360
+FINISHED = "2026-11-20T12:01:00+00:00"
 AUDIT = Audit(passed=True, checks={"density_exact": True, "kept_equal_checkpoint": True})
 NUMERICS: dict[str, str | int | float | bool] = {
     "torch": "2.13.0+cpu",
@@ -158,17 +159,20 @@ def network(
     level = 0.976 + common.gauss(0, 0.004) - (0 if dense else lost(sparsity, rewind or Step(), control))
     first = 0 if dense or control == "reinit" or rewind is None else rewind.epochs * STEPS_PER_EPOCH
     kept = 1.0 if dense else 1 - sparsity
+    digest = hashlib.sha256(unit.encode()).hexdigest()
     return CellResult(
-        id=unit, kind="dense" if dense else "cell", key=hashlib.sha256(unit.encode()).hexdigest(), dataset_id="d" * 64,
-        seed=seed, sparsity=sparsity, rewind=rewind, control=control, order="dense" if dense else "fresh",
-        attempt="host-1-abc", files={}, weights_sha256=hashlib.sha256(unit.encode()).hexdigest(), audit=AUDIT, numerics=NUMERICS,
+        id=unit, kind="dense" if dense else "cell", key=digest, dataset_id="d" * 64, seed=seed,
+        sparsity=sparsity, rewind=rewind, control=control, order="dense" if dense else "fresh",
+        attempt="host-1-abc", files={}, weights_sha256=digest, audit=AUDIT, numerics=NUMERICS,
         checkpoints={"0": "0.safetensors", "1ep": "a", "2ep": "b", "3ep": "c", "5ep": "d"} if dense else {},
         first_step=first, last_step=EPOCHS * STEPS_PER_EPOCH, steps_per_epoch=STEPS_PER_EPOCH,
-        epochs=EPOCHS - first / STEPS_PER_EPOCH, seconds=0.31 + rng.random() / 20, host="node1", finished_at="2026-11-20T12:01:00+00:00",
-        train_examples=1149, validation_examples=VALIDATION, test_examples=TEST, train_top1=_rounded(level + 0.02, 1149), train_loss=0.02,
+        epochs=EPOCHS - first / STEPS_PER_EPOCH, seconds=0.31 + rng.random() / 20, host="node1", finished_at=FINISHED,
+        train_examples=TRAIN, validation_examples=VALIDATION, test_examples=TEST,
+        train_top1=_rounded(level + 0.02, TRAIN), train_loss=0.02,
         validation_top1=_rounded(level + rng.gauss(0, 0.003), VALIDATION), validation_loss=0.09,
         test_top1=_rounded(level - 0.006 + rng.gauss(0, 0.003), TEST), test_loss=0.11,
-        early_stop_step=11 * STEPS_PER_EPOCH, early_stop_validation_loss=0.085, early_stop_validation_top1=_rounded(level, VALIDATION),
+        early_stop_step=11 * STEPS_PER_EPOCH, early_stop_validation_loss=0.085,
+        early_stop_validation_top1=_rounded(level, VALIDATION),
         parameters=PARAMETERS, prunable=PRUNABLE, density_prunable=kept,
         density_all=1.0 if dense else (kept * PRUNABLE + PARAMETERS - PRUNABLE) / PARAMETERS,
         density_effective=1.0 if dense else max(kept - 0.0002 / kept, 0.0),

@@ -16,7 +16,7 @@ START, MIDDLE, LATER = Step(), Step(1), Step(2)
 
 
 def axis(ticket, **changes) -> RewindAxis:
-    spec = made_spec(seeds=[0, 1, 2, 3, 4], **{"grid__rewind": ["0", "1ep", "2ep"], **changes})
+    spec = made_spec(**{"seeds": [0, 1, 2, 3, 4], "grid__rewind": ["0", "1ep", "2ep"], **changes})
     found = select_winner(spec, made_grid(spec, ticket)).rewind_axis
     assert found is not None
     return found

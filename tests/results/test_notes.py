@@ -20,25 +20,28 @@ def notes(harm, **changes) -> tuple[str, ...]:
 def test_mixed_numerics_are_named_by_what_differs() -> None:
     other = {"torch": "planted", "threads": 4}
     found = notes(lambda results: changed(results, "s0.5-r0-seed0", numerics=other))
-    assert (
-        found[-1]
-        == "Networks of 2 numerics classes are compared (threads: 4, unknown); equal bits are promised within one class."
-    )
+    what = "Networks of 2 numerics classes are compared (threads: 4, unknown)"
+    assert found[-1] == f"{what}; equal bits are promised within one class."
     incomplete = select_winner(made_spec(), Results({}))
     assert incomplete.notes == ()
 
 
-@pytest.mark.parametrize(
-    ("harm", "said"),
-    [
-        (lambda found: changed(found, "s0.9-r0-seed0", resumed_in_other_numerics=True), "Resumed in another numerics class: s0.9-r0-seed0."),
-        (lambda found: changed(found, "s0.9-r0-seed0", audit=BROKEN), "The audit of 1 network did not pass, and such a cell cannot win: s0.9-r0-seed0."),
-        (lambda found: changed(found, "s0.9-r0-seed0", collapsed=("fc1.weight",)), "1 ticket with a collapsed layer cannot win: s0.9-r0-seed0."),
-        (lambda found: failed(found, "s0.9-r0-seed0"), "1 unit failed, and a cell with a failed seed cannot win: s0.9-r0-seed0."),
-    ],
-)  # fmt: skip
-def test_unsound_results_are_named(harm, said: str) -> None:
-    assert notes(harm)[-1] == said
+CELL = "s0.9-r0-seed0"
+HARMS = {
+    f"Resumed in another numerics class: {CELL}.": {"resumed_in_other_numerics": True},
+    f"The audit of 1 network did not pass, and such a cell cannot win: {CELL}.": {"audit": BROKEN},
+    f"1 ticket with a collapsed layer cannot win: {CELL}.": {"collapsed": ("fc1.weight",)},
+}
+
+
+@pytest.mark.parametrize("said", list(HARMS))
+def test_unsound_results_are_named(said: str) -> None:
+    assert notes(lambda found: changed(found, CELL, **HARMS[said]))[-1] == said
+
+
+def test_failures_are_named() -> None:
+    said = f"1 unit failed, and a cell with a failed seed cannot win: {CELL}."
+    assert notes(lambda found: failed(found, CELL))[-1] == said
 
 
 def test_long_lists_are_cut() -> None:

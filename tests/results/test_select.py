@@ -6,8 +6,18 @@ import json
 
 import pytest
 from results.made import (
-    BROKEN, changed, failed, fresh, gathered, level_with, made_grid, made_spec, network, without, wobble,
-)  # fmt: skip
+    BROKEN,
+    changed,
+    failed,
+    fresh,
+    gathered,
+    level_with,
+    made_grid,
+    made_spec,
+    network,
+    without,
+    wobble,
+)
 
 from lth.results.select import candidate, neighbours, select_winner
 from lth.runs.records import Results
@@ -16,9 +26,9 @@ from lth.spec.step import Step
 START, LATER = Step(), Step(2)
 KNEE = level_with(lambda sparsity, rewind: 0.0 if sparsity < 0.9 else 0.03)
 KEYS = [
-    "cell", "sparsity", "density_all", "rewind", "seeds", "validation_top1", "dense_validation_top1", "verdict", "confirmed",
-    "test_top1", "dense_test_top1",
-]  # fmt: skip
+    *("cell", "sparsity", "density_all", "rewind", "seeds", "validation_top1", "dense_validation_top1"),
+    *("verdict", "confirmed", "test_top1", "dense_test_top1"),
+]
 
 
 def test_the_sparsest_pass_wins_and_ties_go_to_the_earliest_rewind_point() -> None:

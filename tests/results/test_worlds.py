@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def knee(sparsity: float, rewind: Step) -> float:
     return 0.0 if sparsity <= 0.9 else TOLERANCE + 1e-9
 
 
-def played(deficit: Callable[[float, Step], float], noise: dict[str, float], worlds: int, seed: int) -> list[Selection]:
+def played(deficit: Callable[[float, Step], float], noise: dict[str, Any], worlds: int, seed: int) -> list[Selection]:
     planted, draw = Planted(twenty_by_five(), World(deficit, **noise)), np.random.default_rng(seed)
     return [play(planted, draw)[1] for _ in range(worlds)]
 
@@ -70,16 +71,21 @@ def test_a_knee_is_found_and_not_overrun(noise: dict[str, float]) -> None:
     assert len(named) > 0.75 * len(selections)
     assert sum(one.verdict == "matching" for one in selections) > 0.6 * len(selections)
     assert sum(sparsity > 0.9 for sparsity in named) <= 0.07 * len(selections)
-    assert sum(one.verdict == "matching" and (one.sparsity or 0) > 0.9 for one in selections) <= 0.02 * len(selections)
-    assert np.median(named) >= 0.86
+    overrun = [one for one in selections if one.verdict == "matching" and (one.sparsity or 0) > 0.9]
+    assert len(overrun) <= 0.02 * len(selections)
+
+
+def test_with_enough_examples_the_knee_itself_is_named() -> None:
+    selections = played(knee, {**QUIET, "validation": 50_000}, 40, 3)
+    assert np.mean([one.sparsity == 0.9 and one.verdict == "matching" for one in selections]) > 0.85
 
 
 def test_the_interval_of_the_confirmation_covers_the_truth() -> None:
     """A candidate is a lucky draw, so its interval on the grid's seeds runs high; on fresh seeds it covers."""
-    selections = played(lambda sparsity, rewind: 0.004 * sparsity**2, QUIET, 150, 4)
+    selections = played(lambda sparsity, rewind: 0.004 * sparsity**2, QUIET, 110, 4)
     known = [(one.confirmation, 0.004 * one.sparsity**2) for one in selections if one.sparsity is not None]
     covered = [fresh.low <= -deficit <= fresh.high for fresh, deficit in known if fresh and fresh.low and fresh.high]
-    assert len(covered) > 50
+    assert len(covered) > 40
     assert np.mean(covered) > 0.9
 
 

@@ -38,7 +38,7 @@ def finished(chart: Any, alt: str, height: int) -> dict[str, Any]:
     return {
         **value,
         "description": alt,
-        "background": None,
+        "background": "transparent",
         "autosize": {"type": "fit-x", "contains": "padding"},
         "config": _look(),
     }
@@ -88,7 +88,7 @@ def data(rows: Sequence[dict[str, Any]]) -> Any:
     """Returns the rows as inline data of a chart."""
     import altair
 
-    return altair.Data(values=list(rows))
+    return altair.InlineData(values=list(rows))
 
 
 def density_x(densities: Sequence[float]) -> Any:

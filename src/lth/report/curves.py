@@ -101,7 +101,7 @@ def _layer_rows(rows: Sequence[dict[str, Any]], names: list[str]) -> Any:
         .encode(
             x=altair.X("of all prunable:N", sort=across, axis=below),
             y=altair.Y("layer:N", sort=names, axis=altair.Axis(title=None, labelLimit=150, labelFontSize=10, **bare)),
-            color=ordered("range", list(SHARES), colours, "Kept of the layer", columns=3),
+            color=ordered("range", list(SHARES), colours, "Kept of the layer", columns=2),
             tooltip=["layer:N", "kept:N", "of all prunable:N"],
         )
     )

@@ -14,7 +14,7 @@ from lth.results.wording import brackets, count, points, share
 from lth.spec.schema import Spec
 from lth.spec.step import Step
 
-ROW, COLUMN = 24, 44  # pixels
+ROW, COLUMN = 24, 48  # pixels
 HINTS = ["density:N", "rewound to:N", "difference to dense:N", "interval:N", "seeds:N"]
 Range = tuple[str, float, str]
 
@@ -92,7 +92,7 @@ def _tile(
         "density": share(group.density),
         "rewound to": str(group.rewind),
         "range": next(name for name, lower, _ in ranges if 100 * gap.mean >= lower - 1e-9),
-        "text": points(gap.mean).removesuffix(" pp") + (" ×" if collapsed else ""),
+        "text": points(gap.mean).removesuffix(" pp") + ("×" if collapsed else ""),
         "difference to dense": points(gap.mean),
         "interval": "one seed" if interval is None else brackets(interval),
         "seeds": gap.n,

@@ -104,5 +104,7 @@ def _words(control: str, gap: Difference, tolerance: float) -> str:
     if high < 0:
         return f"{name} is better than the ticket: the difference is {gap_text}"
     if high < tolerance:
-        return f"{name} is as good as the ticket: {IDLE[control]}; the difference is {gap_text}"
+        return (
+            f"{name} is as good as the ticket within {size(tolerance)}: {IDLE[control]}; the difference is {gap_text}"
+        )
     return f"no difference from {name} is shown, nor excluded: {gap_text}"

@@ -123,18 +123,14 @@ def resume(trainee: Trainee, content: Mapping[str, Any]) -> list[dict[str, Any]]
 
 
 def restore_optimizer(trainee: Trainee, state: Mapping[str, Tensor]) -> None:
-    """Returns nothing; the optimizer goes on from `state`, its tensors by name; an empty one is a fresh optimizer."""
-    device = trainee.weights.device
-    if state:
-        trainee.optimizer.state[trainee.weights] = {
-            name: value.to(device) if value.dim() else value.clone() for name, value in state.items()
-        }
+    """Returns nothing; the optimizer goes on from `state`, its tensors by name; an empty one leaves it fresh."""
+    for name, value in state.items():
+        trainee.state[name].copy_(value)
 
 
 def _live(trainee: Trainee) -> dict[str, Tensor]:
     """The tensors a step depends on: flat weights, optimizer state, buffers."""
-    state = trainee.optimizer.state.get(trainee.weights, {})
-    tensors = {f"optimizer.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
+    optimizer = {f"optimizer.{name}": value for name, value in trainee.state.items()}
     buffers = {f"buffer.{name}": value for name, value in trainee.model.named_buffers()}
-    live = {"weights": trainee.weights.detach(), **tensors, **buffers}
+    live = {"weights": trainee.weights, **optimizer, **buffers}
     return {name: value.detach().cpu().clone() for name, value in live.items()}

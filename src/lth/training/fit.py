@@ -181,11 +181,9 @@ def _keep(courses: Sequence[Course], steps: set[int]) -> None:
         if name is None or course.trainee.step not in steps or f"{name}.safetensors" in course.kept:
             continue
         make_folder(course.folder)
-        optimizer = course.trainee.optimizer.state.get(course.trainee.weights, {})
-        tensors = {key: value.cpu() for key, value in optimizer.items() if isinstance(value, Tensor)}
         states = {f"{name}.safetensors": state_of(course.trainee)}
-        if course.trainee.step < course.trainee.last_step:  # nothing is replayed from the end
-            states[f"{name}.optimizer.safetensors"] = tensors
+        if 0 < course.trainee.step < course.trainee.last_step:  # at 0 it is fresh; nothing is replayed from the end
+            states[f"{name}.optimizer.safetensors"] = {key: value.cpu() for key, value in course.trainee.state.items()}
         for file, state in states.items():
             if state:
                 course.kept[file] = sha256_of(save_state(course.folder / file, state))

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from lth.errors import LthError
 from lth.pruning.mask import Mask
 from lth.spec.recipe import Train
-from lth.training.recipe import learning_rate, optimizer
+from lth.training.recipe import State, fresh_state, learning_rate, update
 
 
 class Batches(Protocol):
@@ -37,11 +37,11 @@ class Trainee:
         self.name, self.model, self.recipe, self.steps_per_epoch = name, model.train(), recipe, steps_per_epoch
         self.step = self.first_step = step
         self.last_step = recipe.epochs * steps_per_epoch
-        self.weights, self._slices = _flatten(model)
+        self.weights, self.gradient, self._slices = _flatten(model)
         self.mask = None if mask is None else self._flat_mask(mask)
         if self.mask is not None:
-            self.weights.data.mul_(self.mask).add_(0.0)  # + 0.0 turns -0.0 into 0.0
-        self.optimizer = optimizer(self.weights, recipe.optimizer)
+            self.weights.mul_(self.mask).add_(0.0)  # + 0.0 turns -0.0 into 0.0
+        self.state: State = fresh_state(self.weights, recipe.optimizer)
         self.losses: list[Tensor] = []
         self.draws = any(isinstance(module, nn.modules.dropout._DropoutNd) for module in model.modules())
         self.dropout_seed = dropout_seed
@@ -50,25 +50,16 @@ class Trainee:
         """Returns nothing; takes one optimizer step on the batch."""
         if self.draws:
             torch.manual_seed((self.dropout_seed + self.step) % 2**63)
-        group = self.optimizer.param_groups[0]
-        group["lr"] = learning_rate(
-            self.step, self.last_step, self.steps_per_epoch, self.recipe.optimizer.lr, self.recipe.schedule
-        )
-        gradient = self.gradient
-        gradient.zero_()
+        recipe = self.recipe.optimizer
+        lr = learning_rate(self.step, self.last_step, self.steps_per_epoch, recipe.lr, self.recipe.schedule)
+        self.gradient.zero_()
         loss = cross_entropy(self.model(x), y)
         loss.backward()
         if self.mask is not None:
-            gradient.mul_(self.mask)
-        self.optimizer.step()
+            self.gradient.mul_(self.mask)
+        update(self.weights, self.gradient, self.state, lr, recipe)
         self.losses.append(loss.detach())
         self.step += 1
-
-    @property
-    def gradient(self) -> Tensor:
-        """The flat gradient buffer."""
-        assert self.weights.grad is not None
-        return self.weights.grad
 
     def named(self, flat: Tensor) -> dict[str, Tensor]:
         """Returns views of a flat buffer of this network by parameter name."""
@@ -76,8 +67,7 @@ class Trainee:
 
     def optimizer_state(self) -> dict[str, dict[str, Tensor]]:
         """Returns the optimizer's per-weight state as state name -> parameter name -> values."""
-        state = self.optimizer.state.get(self.weights, {})
-        return {key: self.named(value) for key, value in state.items() if _per_weight(value, self.weights)}
+        return {key: self.named(value) for key, value in self.state.items() if value.dim()}
 
     def take_losses(self) -> Tensor:
         """Returns the training losses since the last call, one a step, and forgets them."""
@@ -85,7 +75,7 @@ class Trainee:
         return torch.stack(losses).double().cpu() if losses else torch.empty(0, dtype=torch.float64)
 
     def _flat_mask(self, mask: Mask) -> Tensor:
-        flat = torch.ones_like(self.weights.data)
+        flat = torch.ones_like(self.weights)
         views = self.named(flat)
         for name, kept in mask.tensors.items():
             if name not in views or views[name].shape != kept.shape:
@@ -115,24 +105,17 @@ def train(trainees: Sequence[Trainee], batches: Batches, moments: Collection[int
             yield step
 
 
-def _flatten(model: nn.Module) -> tuple[nn.Parameter, dict[str, tuple[slice, torch.Size]]]:
+def _flatten(model: nn.Module) -> tuple[Tensor, Tensor, dict[str, tuple[slice, torch.Size]]]:
     """Moves the parameters into one flat buffer each for values and gradients, and makes them views of it."""
     parameters = dict(model.named_parameters())
-    first = next(iter(parameters.values()))
     if any(parameter.dtype != torch.float32 for parameter in parameters.values()):
         raise LthError("the model has parameters that are not float32", at=type(model).__name__)
-    total = sum(parameter.numel() for parameter in parameters.values())
-    flat = nn.Parameter(torch.empty(total, device=first.device))
-    flat.grad = torch.zeros_like(flat)
+    flat = torch.cat([parameter.data.flatten() for parameter in parameters.values()])
+    gradient = torch.zeros_like(flat)
     slices, at = {}, 0
     for name, parameter in parameters.items():
         part = slice(at, at := at + parameter.numel())
         slices[name] = (part, parameter.shape)
-        flat.data[part] = parameter.data.flatten()
-        parameter.data = flat.data[part].view(parameter.shape)
-        parameter.grad = flat.grad[part].view(parameter.shape)
-    return flat, slices
-
-
-def _per_weight(value: object, weights: Tensor) -> bool:
-    return isinstance(value, Tensor) and value.shape == weights.shape
+        parameter.data = flat[part].view(parameter.shape)
+        parameter.grad = gradient[part].view(parameter.shape)
+    return flat, gradient, slices

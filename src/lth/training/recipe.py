@@ -5,23 +5,40 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
 from lth.spec.recipe import SGD, Adam, Constant, Cosine, Schedule, StepSchedule
 
+State = dict[str, Tensor]
 
-def optimizer(weights: torch.nn.Parameter, spec: SGD | Adam) -> torch.optim.Optimizer:
-    """Returns the optimizer over one flat buffer, fused: one kernel whatever the number of layers."""
+
+def fresh_state(weights: Tensor, spec: SGD | Adam) -> State:
+    """Returns the optimizer state of a network that has taken no step: all zero."""
     if isinstance(spec, SGD):
-        return torch.optim.SGD(
-            [weights],
-            spec.lr,
-            momentum=spec.momentum,
-            nesterov=spec.nesterov,
-            weight_decay=spec.weight_decay,
-            fused=True,
-        )
-    kind = torch.optim.Adam if spec.name == "adam" else torch.optim.AdamW
-    return kind([weights], spec.lr, betas=spec.betas, eps=spec.eps, weight_decay=spec.weight_decay, fused=True)
+        return {"momentum_buffer": torch.zeros_like(weights)} if spec.momentum else {}
+    moments = {"exp_avg": torch.zeros_like(weights), "exp_avg_sq": torch.zeros_like(weights)}
+    return {**moments, "step": torch.zeros((), device=weights.device)}
+
+
+def update(weights: Tensor, gradient: Tensor, state: State, lr: float, spec: SGD | Adam) -> None:
+    """Returns nothing; takes one step of torch's own optimizer over one flat buffer, in place.
+
+    The functional form with the fused kernel: one pass over the buffer, and none of the bookkeeping of
+    `Optimizer.step`, which costs as much as the update of a small network.
+    """
+    if isinstance(spec, SGD):
+        sgd(
+            [weights], [gradient], [state.get("momentum_buffer")], foreach=False, fused=True, lr=lr, dampening=0.0,
+            momentum=spec.momentum, nesterov=spec.nesterov, weight_decay=spec.weight_decay, maximize=False,
+        )  # fmt: skip
+        return
+    adam(
+        [weights], [gradient], [state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]], foreach=False,
+        fused=True, lr=lr, beta1=spec.betas[0], beta2=spec.betas[1], eps=spec.eps, weight_decay=spec.weight_decay, amsgrad=False,
+        maximize=False, decoupled_weight_decay=spec.name == "adamw",
+    )  # fmt: skip
 
 
 def learning_rate(step: int, last_step: int, steps_per_epoch: int, base: float, schedule: Schedule) -> float:

@@ -220,3 +220,9 @@ def failure(unit: str, message: str, error: str = "TrainingError") -> Failure:
         host="node1",
         failed_at="2026-11-20T12:01:00+00:00",
     )
+
+
+def with_spec(run: FakeRun, text: str = 'name = "digits-lenet"\n') -> FakeRun:
+    run.path.mkdir(parents=True, exist_ok=True)
+    run.layout.spec.write_text(text, "utf-8")
+    return run

@@ -9,63 +9,19 @@ import json
 import re
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from fake_run import FakeRun, failure, grid_only, late, network, never, planted, spec_of
+from fake_run import FakeRun, failure, grid_only, late, network, never, planted, spec_of, with_spec
+from html_reader import Reader
 
 from lth.errors import MissingExtraError
 from lth.report import page as pages
 from lth.report import write_report
-from lth.report.page import script_json, unbroken
+from lth.report.page import unbroken
 from lth.results.select import select_winner
 from lth.runs.records import Results
 from lth.runs.run import open_run, start_run
-
-EVIL = '</script><script>alert("x")</script><img src=x onerror=alert(1)>&\u2028'
-LOADS = {"src", "href", "srcset", "action", "formaction", "poster", "background", "ping", "xlink:href"}
-
-
-class Reader(HTMLParser):
-    """The elements of a page: every attribute that loads, the scripts, the text outside them."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.tags: list[str] = []
-        self.loads: list[str] = []
-        self.handlers: list[str] = []
-        self.scripts: list[str] = []
-        self.policy = ""
-        self.words: list[str] = []
-        self._in = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        given = dict(attrs)
-        self.loads += [value or "" for name, value in attrs if name in LOADS or (tag == "object" and name == "data")]
-        self.handlers += [name for name in given if name.startswith("on")]
-        if given.get("http-equiv") == "Content-Security-Policy":
-            self.policy = given["content"] or ""
-        if tag in ("script", "style"):
-            self._in = tag
-            self.scripts += [""] if tag == "script" else []
-
-    def handle_endtag(self, tag: str) -> None:
-        self._in = "" if tag == self._in else self._in
-
-    def handle_data(self, data: str) -> None:
-        if self._in == "script":
-            self.scripts[-1] += data
-        elif not self._in:
-            self.words.append(data)
-
-
-def with_spec(run: FakeRun, text: str = 'name = "digits-lenet"\n') -> FakeRun:
-    run.path.mkdir(parents=True, exist_ok=True)
-    run.layout.spec.write_text(text, "utf-8")
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +105,7 @@ def test_the_csv_has_a_row_a_network_and_test_accuracies_only_where_shown(report
     assert float(one["validation_top1"]) == run.found.done["s0.9-r1ep-seed2"].validation_top1
 
 
+@pytest.mark.usefixtures("no_pdf")
 def test_test_accuracies_of_other_networks_are_nowhere(tmp_path: Path) -> None:
     run = with_spec(planted(tmp_path / "digits"))
     shown = set(select_winner(run.spec, run.results()).shown)
@@ -167,6 +124,7 @@ def test_test_accuracies_of_other_networks_are_nowhere(tmp_path: Path) -> None:
         assert "7.765" not in text
 
 
+@pytest.mark.usefixtures("no_pdf")
 def test_showing_test_data_is_noted_and_only_when_it_is_shown(
     tmp_path: Path, report: tuple[FakeRun, Path, Reader]
 ) -> None:
@@ -176,6 +134,7 @@ def test_showing_test_data_is_noted_and_only_when_it_is_shown(
     assert run.shown == 0
 
 
+@pytest.mark.usefixtures("no_pdf")
 @pytest.mark.parametrize(
     "world", ["none", "late", "one seed", "waiting", "incomplete", "failed", "dense only", "empty"]
 )
@@ -207,59 +166,20 @@ def test_every_state_of_a_run_has_a_page(world: str, tmp_path: Path) -> None:
     assert ("Vega-Embed" in words) == (world != "empty")
 
 
-def test_everything_a_user_wrote_is_escaped(tmp_path: Path) -> None:
-    spec = spec_of(
-        seeds=2,
-        data={"source": f"mnist:{EVIL}", "batch_size": 64},
-        model={"name": "my.models:Net", "arguments": {"kind": EVIL}},
-        prune={"scope": "global", "exclude": [EVIL], "rates": {EVIL: 0.5}},
-        grid={"sparsities": [0.8, 0.9], "rewind": ["0"]},
-    )
-    run = with_spec(planted(tmp_path / 'evil "run" <b>', spec), EVIL)
-    done = {
-        name: one.model_copy(
-            update={
-                "host": EVIL,
-                "dataset_id": EVIL,
-                "numerics": {EVIL: EVIL, "seed": one.seed},
-                "layer_densities": {EVIL: one.density_prunable},
-                "collapsed": (EVIL,) if one.sparsity == 0.9 else (),
-                "resumed_in_other_numerics": True,
-            }
-        )
-        for name, one in run.found.done.items()
-    }
-    failed = {"s0.9-r0-seed7": failure(EVIL, EVIL, EVIL)}
-    head = {"versions": {EVIL: EVIL}, "created_at": EVIL, "host": EVIL}
-    path = write_report(replace(run, found=Results(done, failed=failed), head=head))
-    reader = Reader(path.read_text("utf-8"))
-    assert len(reader.scripts) == 3
-    assert not {"img", "b"} & set(reader.tags)
-    assert not reader.handlers
-    assert EVIL in "".join(reader.words)
-    assert EVIL in reader.scripts[0].encode().decode("unicode_escape")
-    layers = json.loads(reader.scripts[0])["layer-densities"]["datasets"].values()
-    assert {row["layer"] for rows in layers for row in rows if "layer" in row} == {EVIL}
-
-
-def test_json_in_a_script_can_open_or_close_nothing() -> None:
-    text = script_json({"a": EVIL, EVIL: ["<!--", "]]>"]})
-    assert not set("<>&\u2028") & set(text)
-    assert json.loads(text) == {"a": EVIL, EVIL: ["<!--", "]]>"]}
-
-
 def test_numbers_do_not_break_from_their_units() -> None:
     assert unbroken("lies −0.12 pp [−0.40, +0.16] at 12 % on test") == (
         "lies −0.12\u00a0pp [−0.40,\u00a0+0.16] at 12\u00a0% on test"
     )
 
 
+@pytest.mark.usefixtures("no_pdf")
 def test_a_folder_of_ones_own(tmp_path: Path) -> None:
     run = with_spec(grid_only(tmp_path / "run", spec_of(seeds=2, grid={"sparsities": [0.9], "rewind": ["0"]})))
     assert write_report(run, tmp_path / "a" / "b") == tmp_path / "a" / "b" / "index.html"
     assert not (tmp_path / "run" / "report").exists()
 
 
+@pytest.mark.usefixtures("no_pdf")
 def test_a_failure_leaves_the_report_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, report: tuple[FakeRun, Path, Reader]
 ) -> None:
@@ -279,6 +199,7 @@ def test_a_failure_leaves_the_report_as_it_was(
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
+@pytest.mark.usefixtures("no_pdf")
 def test_the_same_run_gives_the_same_page(tmp_path: Path, report: tuple[FakeRun, Path, Reader]) -> None:
     _, path, _ = report
     assert write_report(report[0], tmp_path).read_bytes() == path.read_bytes()

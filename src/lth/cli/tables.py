@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,11 +133,17 @@ def show_selection(run: Run, selection: Selection) -> None:
     if selection.candidates:
         console.print(table)
         console.print("(validation accuracy, mean over the grid's seeds)\n")
-    console.print(selection.sentence)
+    _say(selection.sentence)
     axis = [selection.rewind_axis.sentence] if selection.rewind_axis else []
-    at_winner = [one.sentence for one in selection.controls if one.sparsity == selection.sparsity]
-    for line in (*axis, *at_winner, *selection.notes):
-        console.print(f"- {line}")
+    at_winner = [one for one in selection.controls if one.sparsity == selection.sparsity]
+    fresh = [one for one in at_winner if one.data == "test"] or at_winner
+    for line in (*axis, *(one.sentence for one in fresh), *selection.notes):
+        _say(f"- {line}", "  ")
+
+
+def _say(text: str, indent: str = "") -> None:
+    """Prints a sentence in lines that fit, and no spaces at their ends."""
+    print(textwrap.fill(text, min(120, shutil.get_terminal_size((120, 24)).columns), subsequent_indent=indent))
 
 
 def _level(level: Level | None) -> tuple[str, ...]:

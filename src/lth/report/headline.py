@@ -39,7 +39,7 @@ def badge(selection: Selection) -> tuple[str, str]:
     match selection.verdict:
         case "matching":
             fresh = confirmation is not None and confirmation.stage == "confirmation"
-            return f"Winning ticket, {'confirmed' if fresh else 'not yet tried'} on fresh seeds", "good"
+            return f"Winning ticket, {'confirmed' if fresh else 'not tried'} on fresh seeds", "good"
         case "not_confirmed":
             waiting = confirmation is None or confirmation.confirmed is None
             return ("Candidate, confirmation under way", "plain") if waiting else ("Not confirmed", "caution")

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,7 @@ def _look(figures: Sequence[Sequence[Figure]]) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=1)
 def _library() -> str:
     """The Vega libraries as one script, which the packages installed here hold; nothing is fetched."""
     import vl_convert

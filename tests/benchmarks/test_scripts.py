@@ -49,3 +49,9 @@ def test_startup_prints_every_command():
     out = run("startup.py", "--quick")
     for command in ("python -c pass", "import lth", "lth --version", "lth --help"):
         assert re.search(rf"^{re.escape(command)} +\d\.\d{{3}} +\d\.\d{{3}} to \d\.\d{{3}}$", out, re.MULTILINE)
+
+
+def test_demo_prints_its_wall_time():
+    out = run("demo.py", "--quick")
+    assert "tickets and controls: 1, failed: 0" in out
+    assert re.search(r"^wall seconds: median \d+\.\d, range .* n = 1$", out, re.MULTILINE)

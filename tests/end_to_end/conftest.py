@@ -47,9 +47,7 @@ def environment() -> dict[str, str]:
 def lth(*words: str | Path, env: dict[str, str] | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
     """Returns the finished command `lth WORDS`."""
     command = [sys.executable, "-m", "lth", *map(str, words)]
-    return subprocess.run(
-        command, capture_output=True, text=True, env=env or environment(), timeout=300, **options
-    )
+    return subprocess.run(command, capture_output=True, text=True, env=env or environment(), timeout=300, **options)
 
 
 def write_spec(folder: Path, *, launcher: str = "local", epochs: int = 4) -> Path:

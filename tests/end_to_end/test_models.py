@@ -34,7 +34,8 @@ from torch import nn
 
 class Small(nn.Sequential):
     def __init__(self, width):
-        super().__init__(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.ReLU(), nn.Flatten(), nn.Linear(36 * width, 3))
+        body = nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.ReLU()
+        super().__init__(*body, nn.Flatten(), nn.Linear(36 * width, 3))
 """
 MODELS = {
     "mobilenet": ("mobilenet_v2", "{ width_multiplier = 0.1, stem_stride = 1 }"),

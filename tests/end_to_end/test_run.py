@@ -178,7 +178,7 @@ def test_scope_dry_run_init_and_version_answer(finished: Path) -> None:
 def test_torch_is_not_imported_where_it_is_not_needed(finished: Path) -> None:
     code = (
         "import sys\nfrom typer.testing import CliRunner\nimport lth\nfrom lth.cli.app import app\n"
-        "for words in (['--help'], ['run', '--help'], ['status', {0!r}], ['select', {0!r}], ['init', 'digits_lenet']):\n"
+        "for words in (['--help'], ['run', '--help'], ['status', {0!r}], ['select', {0!r}], ['init']):\n"
         "    done = CliRunner().invoke(app, words)\n    assert done.exit_code == 0, (words, done.output)\n"
         "    assert 'torch' not in sys.modules, words\n"
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import random
+import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from lth.runs.layout import Layout
 from lth.runs.records import Audit, CellResult, Failure, Results
 from lth.spec.schema import Spec
 from lth.spec.step import Step
+from lth.spec.toml import written
 
 SPARSITIES = [
     0.65,
@@ -222,7 +225,33 @@ def failure(unit: str, message: str, error: str = "TrainingError") -> Failure:
     )
 
 
-def with_spec(run: FakeRun, text: str = 'name = "digits-lenet"\n') -> FakeRun:
+def with_spec(run: FakeRun, text: str | None = None) -> FakeRun:
+    """Returns the run, its folder made with `text`, or the spec as TOML, in `spec.toml`."""
     run.path.mkdir(parents=True, exist_ok=True)
-    run.layout.spec.write_text(text, "utf-8")
+    run.layout.spec.write_text(toml(run.spec) if text is None else text, "utf-8")
     return run
+
+
+def toml(spec: Spec) -> str:
+    """Returns the spec as the text of a TOML file."""
+    return "".join(f"{key} = {written(_given(value))}\n" for key, value in spec.model_dump(mode="json").items())
+
+
+def _given(value: Any) -> Any:
+    return {key: _given(one) for key, one in value.items() if one is not None} if isinstance(value, dict) else value
+
+
+def _measure() -> None:
+    """Prints what the report of the planted run costs, as docs/report.md tells it."""
+    from lth.report import write_report
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = with_spec(planted(Path(folder) / "run"))
+        began = time.process_time()
+        page = write_report(run)
+        seconds, size = time.process_time() - began, page.stat().st_size / 1e6
+        print(f"{len(run.found.done)} networks, {seconds:.1f} s of one core, page {size:.2f} MB")
+
+
+if __name__ == "__main__":
+    _measure()

@@ -17,6 +17,7 @@ from lth.report import headline, provenance, table
 from lth.report.accuracy import accuracy
 from lth.report.chart import Figure, for_print
 from lth.report.closeness import closeness
+from lth.report.command import command
 from lth.report.curves import layer_densities, training
 from lth.report.heat_map import heat_map
 from lth.report.palette import custom_properties, light
@@ -108,6 +109,8 @@ def _page(run: Run, results: Results, found: Groups, selection: Selection, figur
     environment.filters["unbroken"] = unbroken
     head = run.describe()
     verdict, tone = headline.badge(selection)
+    text = _spec_as_written(run)
+    columns, rows = table.rows(found, (selection.sparsity, selection.rewind), selection.shown)
     return environment.get_template("page.html.j2").render(
         name=run.spec.name,
         badge=verdict,
@@ -119,12 +122,13 @@ def _page(run: Run, results: Results, found: Groups, selection: Selection, figur
         axis=selection.rewind_axis.sentence if selection.rewind_axis else "",
         controls=_controls(selection),
         figures=figures,
-        columns=table.COLUMNS,
-        rows=table.rows(found, (selection.sparsity, selection.rewind), selection.shown),
+        columns=columns,
+        rows=rows,
         failures=[_failure(failure) for failure in results.failed.values()],
-        command=provenance.command(run.path.resolve().name),
+        command=command(run.spec, text or "", run.path.resolve().name),
         facts=provenance.facts(run.spec, results, head),
-        spec=_spec_as_written(run),
+        spec=text or json.dumps(run.spec.model_dump(mode="json"), indent=1),
+        as_written=text is not None,
         terms=headline.TERMS,
         version=__version__,
         **_look(figures),
@@ -193,8 +197,9 @@ def _failure(failure: Failure) -> dict[str, str]:
     return {"id": failure.id, "error": failure.error, "step": step, "message": message}
 
 
-def _spec_as_written(run: Run) -> str:
+def _spec_as_written(run: Run) -> str | None:
+    """The text of `spec.toml`; None for a run that was started from Python."""
     try:
         return run.layout.spec.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
-        return json.dumps(run.spec.model_dump(mode="json"), indent=1)
+        return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -34,11 +33,6 @@ def facts(spec: Spec, results: Results, head: Mapping[str, Any]) -> list[tuple[s
         ("Test data first shown", str(head.get("test_first_shown") or "")),
     ]
     return [(name, text) for name, text in found if text]
-
-
-def command(folder: str) -> str:
-    """Returns the command that makes the run again from the spec below."""
-    return f"lth run spec.toml --into {shlex.quote(folder)}"
 
 
 def numerics(done: Iterable[CellResult]) -> dict[str, int]:

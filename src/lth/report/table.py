@@ -49,15 +49,23 @@ COLUMNS = (
 EMPTY = Field("", "")
 
 
-def rows(groups: Groups, winner: tuple[float | None, Step | None], shown: Collection[str]) -> list[Row]:
-    """Returns a row for every group of seeds. Test accuracies stand only where all of its networks are `shown`."""
-    return [
+def rows(
+    groups: Groups, winner: tuple[float | None, Step | None], shown: Collection[str]
+) -> tuple[list[Column], list[Row]]:
+    """Returns the columns that hold anything, and a row for every group of seeds.
+
+    Test accuracies stand only where all networks of a group are `shown`.
+    """
+    found = [
         Row(
             _fields(group, groups.to_dense(group), shown),
             winner=not group.dense and group.control is None and (group.sparsity, group.rewind) == winner,
         )
         for group in groups.all()
     ]
+    used = [place for place in range(len(COLUMNS)) if any(row.fields[place].text for row in found)]
+    cut = [Row(tuple(row.fields[place] for place in used), row.winner) for row in found]
+    return [COLUMNS[place] for place in used], cut
 
 
 def _fields(group: Group, gap: Difference | None, shown: Collection[str]) -> tuple[Field, ...]:

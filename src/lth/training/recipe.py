@@ -34,10 +34,11 @@ def update(weights: Tensor, gradient: Tensor, state: State, lr: float, spec: SGD
             momentum=spec.momentum, nesterov=spec.nesterov, weight_decay=spec.weight_decay, maximize=False,
         )  # fmt: skip
         return
+    moments = [state["exp_avg"]], [state["exp_avg_sq"]]
     adam(
-        [weights], [gradient], [state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]], foreach=False,
-        fused=True, lr=lr, beta1=spec.betas[0], beta2=spec.betas[1], eps=spec.eps, weight_decay=spec.weight_decay, amsgrad=False,
-        maximize=False, decoupled_weight_decay=spec.name == "adamw",
+        [weights], [gradient], *moments, [], [state["step"]], foreach=False, fused=True, lr=lr, beta1=spec.betas[0],
+        beta2=spec.betas[1], eps=spec.eps, weight_decay=spec.weight_decay, amsgrad=False, maximize=False,
+        decoupled_weight_decay=spec.name == "adamw",
     )  # fmt: skip
 
 

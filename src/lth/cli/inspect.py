@@ -69,6 +69,4 @@ def report(
     from lth.runs.run import open_run
 
     run = open_run(directory)
-    page = write_report(run, Path(into) if into else None)
-    run.test_shown()
-    print(page)
+    print(write_report(run, Path(into) if into else None))

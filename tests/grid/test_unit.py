@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lth.grid.unit import Cell, Checkpoint, Dense, Finish, decimal
+from lth.grid.unit import Cell, Checkpoint, Dense, Finish
 from lth.spec import Step
+from lth.spec.values import decimal
 
 
 @pytest.mark.parametrize(

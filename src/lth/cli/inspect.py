@@ -57,7 +57,7 @@ def select(directory: Directory, as_json: AsJson = False) -> None:
     if selection.test_top1 is not None:
         run.test_shown()
     emit(selection.as_json()) if as_json else show_selection(run, selection)
-    if selection.verdict == "incomplete":
+    if selection.verdict == "incomplete" or (selection.verdict == "not_confirmed" and selection.confirmed is None):
         raise typer.Exit(3)
 
 

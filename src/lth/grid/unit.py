@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 
 from lth.spec.step import Step
-
-
-def decimal(value: float) -> str:
-    """Returns the shortest exact decimal of `value`, never with an exponent: 0.9 -> "0.9", 1e-05 -> "0.00001"."""
-    return format(Decimal(repr(value)).normalize(), "f")
+from lth.spec.values import decimal
 
 
 @dataclass(frozen=True)

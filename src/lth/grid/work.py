@@ -109,8 +109,10 @@ def _settle(run: Run, unit: Unit, outcome: CellResult | dict[str, Any] | Excepti
         outcome = {"format_version": FORMAT_VERSION, "kind": kind, "id": unit.id, "finished_at": now(), **outcome}
     if run.publish(unit.folder, outcome):
         log.info("%s done%s", unit.id, _accuracy(outcome))
-    elif isinstance(outcome, CellResult):
-        shutil.rmtree(run.layout.attempt(unit.folder, outcome.attempt), ignore_errors=True)
+    else:
+        attempt = outcome.attempt if isinstance(outcome, CellResult) else outcome.get("attempt")
+        if attempt is not None:
+            shutil.rmtree(run.layout.attempt(unit.folder, attempt), ignore_errors=True)
         log.info("%s was already published by another worker", unit.id)
     run.layout.resume(unit.folder).unlink(missing_ok=True)
 

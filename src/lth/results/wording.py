@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from decimal import Decimal
 
 from lth.spec.step import Step
+from lth.spec.values import decimal
 
 Interval = tuple[float, float]
 
 
 def cell_name(sparsity: float, rewind: Step) -> str:
     """Returns the id of a cell without its seed: "s0.88-r10ep"."""
-    return f"s{format(Decimal(repr(sparsity)).normalize(), 'f')}-r{rewind}"
+    return f"s{decimal(sparsity)}-r{rewind}"
 
 
 def percent(fraction: float, digits: int = 2) -> str:

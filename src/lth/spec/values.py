@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 LARGEST = 2**31 - 1
+
+
+def decimal(value: float) -> str:
+    """Returns the shortest exact decimal of `value`, never with an exponent: 0.9 -> "0.9", 1e-05 -> "0.00001"."""
+    return format(Decimal(repr(value)).normalize(), "f")
 
 
 def _unsigned_zero(value: float) -> float:

@@ -14,7 +14,7 @@ from lth.data.loader import Resident, Stream
 from lth.data.order import stream_seed
 from lth.data.sources import Dataset
 from lth.errors import RunError
-from lth.grid.unit import Cell, Checkpoint, Dense, Unit, decimal
+from lth.grid.unit import Cell, Checkpoint, Dense, Unit
 from lth.models.prunable import layers, multiply_adds, prunable
 from lth.models.registry import build
 from lth.pruning.mask import Mask
@@ -25,6 +25,7 @@ from lth.runs.run import DAMAGED, Run, new_attempt
 from lth.spec.identity import unit_key
 from lth.spec.rules import check_moments
 from lth.spec.step import Step
+from lth.spec.values import decimal
 from lth.training.checkpoint import load_state
 from lth.training.fit import Course
 from lth.training.loop import Trainee

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
+from tickets.forging import Fields, Tensors, compact
 from torch import Tensor
 
 from lth.pruning.mask import Mask
 from lth.tickets import Accuracy, Parent, Ticket, TicketData, TicketHeader, TicketModel
+from lth.tickets.format import payload_sha256
+from lth.tickets.packing import to_tensors
 
 torch.set_num_threads(1)
 
@@ -92,3 +97,40 @@ def _smallest_left_out(weights: Tensor, sparsity: float) -> Tensor:
     keep = torch.ones(weights.numel(), dtype=torch.bool)
     keep[weights.abs().reshape(-1).argsort(stable=True)[: round(sparsity * weights.numel())]] = False
     return keep.reshape(weights.shape)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("hostile")
+
+
+@pytest.fixture(scope="module")
+def whole(small: Callable[..., Ticket], folder: Path) -> bytes:
+    small().save(folder / "whole")
+    return (folder / "whole").read_bytes()
+
+
+@pytest.fixture
+def forge(small: Callable[..., Ticket], folder: Path) -> Callable[..., Path]:
+    """Returns a maker of files whose checksums are right and whose content was changed by the two functions."""
+
+    def forged(
+        fields: Callable[[Fields], object] | None = None, tensors: Callable[[Tensors], object] | None = None
+    ) -> Path:
+        ticket = small()
+        content = {
+            name: value.clone() for name, value in to_tensors(ticket.mask, ticket.rewound, ticket.trained).items()
+        }
+        if tensors:
+            tensors(content)
+        head: Fields = ticket.header.model_dump(mode="json")
+        head["shapes"] = {name: list(keep.shape) for name, keep in ticket.mask.tensors.items()}
+        head["payload_sha256"] = payload_sha256(content)
+        if fields:
+            fields(head)
+        head["header_sha256"] = hashlib.sha256(compact(head).encode()).hexdigest()
+        path = folder / "forged.safetensors"
+        path.write_bytes(safetensors.torch.save(content, {"lth": compact(head)}))
+        return path
+
+    return forged

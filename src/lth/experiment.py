@@ -72,16 +72,8 @@ def checkpoint(work: Workspace, units: Sequence[Checkpoint]) -> Iterator[Outcome
         elif course.done:
             replayed = state_of(course.trainee)
             data = save_state(make_folder(course.folder) / "weights.safetensors", replayed)
-            files = {"weights.safetensors": sha256_of(data)}
-            yield (
-                unit,
-                {
-                    "attempt": work.attempt,
-                    "files": files,
-                    "weights_sha256": weights_hash(replayed),
-                    "replayed_from": nearest,
-                },
-            )
+            made = {"files": {"weights.safetensors": sha256_of(data)}, "weights_sha256": weights_hash(replayed)}
+            yield unit, {"attempt": work.attempt, "replayed_from": nearest, **made}
 
 
 def cells(work: Workspace, units: Sequence[Cell]) -> Iterator[Outcome]:
@@ -93,13 +85,8 @@ def cells(work: Workspace, units: Sequence[Cell]) -> Iterator[Outcome]:
             yield unit, course.failure
         elif course.done:
             trainee = course.trainee
-            after = check_trained(
-                state_of(trainee),
-                work.start_state(unit),
-                mask,
-                trainee.named(trainee.gradient),
-                trainee.optimizer_state(),
-            )
+            gradients, optimizer = trainee.named(trainee.gradient), trainee.optimizer_state()
+            after = check_trained(state_of(trainee), work.start_state(unit), mask, gradients, optimizer)
             yield unit, conclude(work, unit, course, mask, verdict(checks, after))
 
 
@@ -143,6 +130,8 @@ def finish(work: Workspace, units: Sequence[Finish]) -> Iterator[Outcome]:
         ticket = winning_ticket(work, selection)
         if ticket is not None:
             ticket.save(run.layout.ticket)
+        else:  # an extended run may have lost the winner it had
+            run.layout.ticket.unlink(missing_ok=True)
         if selection.test_top1 is not None:
             run.test_shown()
         try:

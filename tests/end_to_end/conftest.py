@@ -23,6 +23,7 @@ name = "lenet_300_100"
 [train]
 epochs = {epochs}
 optimizer = {{ name = "sgd", lr = 0.1, momentum = 0.9 }}
+schedule = {{ name = "cosine", warmup_epochs = 1 }}
 guard_epochs = 2
 [grid]
 sparsities = [0.5, 0.8, 0.95]

@@ -187,6 +187,24 @@ def test_the_weights_hash_is_of_values_not_of_storage() -> None:
     assert golden == "7d9bef80e7e8c2d840bcf59bf07af507d80fea132103f711650eae0d4de93878"
 
 
+def test_dropout_that_is_no_module_is_a_function_of_the_step_too() -> None:
+    class Functional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.output = nn.Linear(36, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.output(nn.functional.dropout(x.flatten(1), 0.5, self.training))
+
+    def made() -> Trainee:
+        torch.manual_seed(3)
+        return Trainee("a", Functional(), recipe(), STEPS, dropout_seed=11)
+
+    first = run([made()])
+    torch.rand(7)  # somebody else draws
+    assert run([made(), trainee("b")])[0] == first[0]
+
+
 def test_a_mask_of_another_model_is_refused() -> None:
     with pytest.raises(LthError, match="does not fit the model"):
         Trainee("a", network(), recipe(), STEPS, mask=Mask({"9.weight": torch.ones(3, dtype=torch.bool)}))

@@ -25,7 +25,8 @@ class Batches(Protocol):
 class Trainee:
     """One network in training. Weights, gradient and mask are flat buffers; the model's parameters are views.
 
-    It boards the loop at `step` and leaves at `last_step`. `model` must already hold the weights it starts
+    It boards the loop at `step` and leaves at `last_step`; the schedule is that of `planned_steps`, the whole
+    training, even where it leaves earlier. `model` must already hold the weights it starts
     from; pruned weights are set to 0 here. The gradient is multiplied by the mask before the fused optimizer
     step: weights, gradient and optimizer state of a pruned weight are then exactly 0 at every step.
     """
@@ -36,22 +37,21 @@ class Trainee:
     ):  # fmt: skip
         self.name, self.model, self.recipe, self.steps_per_epoch = name, model.train(), recipe, steps_per_epoch
         self.step = self.first_step = step
-        self.last_step = recipe.epochs * steps_per_epoch
+        self.last_step = self.planned_steps = recipe.epochs * steps_per_epoch
         self.weights, self.gradient, self._slices = _flatten(model)
         self.mask = None if mask is None else self._flat_mask(mask)
         if self.mask is not None:
             self.weights.mul_(self.mask).add_(0.0)  # + 0.0 turns -0.0 into 0.0
         self.state: State = fresh_state(self.weights, recipe.optimizer)
         self.losses: list[Tensor] = []
-        self.draws = any(isinstance(module, nn.modules.dropout._DropoutNd) for module in model.modules())
         self.dropout_seed = dropout_seed
+        self._generator = _generator(self.weights.device)
 
     def advance(self, x: Tensor, y: Tensor) -> None:
         """Returns nothing; takes one optimizer step on the batch."""
-        if self.draws:
-            torch.manual_seed((self.dropout_seed + self.step) % 2**63)
+        self._generator.manual_seed((self.dropout_seed + self.step) % 2**63)  # 1 us; torch.manual_seed takes 100
         recipe = self.recipe.optimizer
-        lr = learning_rate(self.step, self.last_step, self.steps_per_epoch, recipe.lr, self.recipe.schedule)
+        lr = learning_rate(self.step, self.planned_steps, self.steps_per_epoch, recipe.lr, self.recipe.schedule)
         self.gradient.zero_()
         loss = cross_entropy(self.model(x), y)
         loss.backward()
@@ -103,6 +103,13 @@ def train(trainees: Sequence[Trainee], batches: Batches, moments: Collection[int
             return
         if step in moments:
             yield step
+
+
+def _generator(device: torch.device) -> torch.Generator:
+    """The generator that dropout on `device` draws from."""
+    if device.type == "cuda":
+        return torch.cuda.default_generators[device.index or 0]
+    return torch.default_generator
 
 
 def _flatten(model: nn.Module) -> tuple[Tensor, Tensor, dict[str, tuple[slice, torch.Size]]]:

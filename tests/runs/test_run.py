@@ -53,7 +53,8 @@ def test_moving_the_data_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_another_experiment_is_refused_with_the_differing_keys(tmp_path: Path) -> None:
-    start_run(tmp_path / "r", make())
+    run = start_run(tmp_path / "r", make())
+    run.publish("cells/a", a_result(id="a"))
     other = make(train={"epochs": 5, "optimizer": {"name": "sgd", "lr": 0.2}})
     with pytest.raises(
         RunError, match=r"(?s)another experiment.*train\.epochs.*4.*5.*train\.optimizer\.lr.*--into"
@@ -61,6 +62,21 @@ def test_another_experiment_is_refused_with_the_differing_keys(tmp_path: Path) -
         start_run(tmp_path / "r", other)
     assert "batch_size" not in str(caught.value)
     assert open_run(tmp_path / "r").spec == make()
+
+
+def test_a_first_try_with_a_mistake_is_corrected_not_refused(tmp_path: Path) -> None:
+    run = start_run(tmp_path / "r", make())
+    run.settle_facts({"dataset_id": "a"})
+    run.fail("dense/seed0", Failure(id="dense-seed0", error="E", message="m", attempt="x", host="h", failed_at="t"))
+    other = make(train={"epochs": 5, "optimizer": {"name": "sgd", "lr": 0.2}})
+    with run.claims() as claims:
+        claims.take("dense-seed1")
+        with pytest.raises(RunError, match="another experiment"):
+            start_run(tmp_path / "r", other)
+    corrected = start_run(tmp_path / "r", other)
+    assert open_run(tmp_path / "r").spec == other
+    assert corrected.results().failed == {}
+    assert corrected.settle_facts({"dataset_id": "b"}) == {"dataset_id": "b"}
 
 
 def test_other_data_are_refused(tmp_path: Path) -> None:

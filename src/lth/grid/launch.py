@@ -9,12 +9,18 @@ from collections.abc import Callable, Generator
 from threading import Event
 
 from lth.grid.launchers import LAUNCHERS
+from lth.grid.status import status
 from lth.grid.work import Do
 from lth.runs.run import Run
 
 
 def launch(run: Run, doers: Callable[[], Do], stop: Event) -> None:
-    """Returns when the run's workers have ended; `doers` is called only where they run in this process."""
+    """Returns when the run's workers have ended; `doers` is called only where they run in this process.
+
+    A run that is complete starts none.
+    """
+    if status(run).complete:
+        return
     LAUNCHERS[run.spec.execute.launcher](run, doers, stop)
 
 

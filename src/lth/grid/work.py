@@ -12,8 +12,8 @@ from threading import Event
 from typing import Any
 
 from lth.errors import DataError, LthError, MissingExtraError, ModelError, RunError, SpecError, TrainingError
-from lth.grid.next import ready, wanted
-from lth.grid.unit import Cell, Finish, Unit
+from lth.grid.next import ready
+from lth.grid.unit import Cell, Unit
 from lth.runs.claim import Claims
 from lth.runs.records import FORMAT_VERSION, CellResult, Failure
 from lth.runs.run import Run, new_attempt, now
@@ -137,10 +137,3 @@ def _failure(unit: Unit, problem: Exception) -> Failure:
         host=socket.gethostname(),
         failed_at=now(),
     )
-
-
-def complete(run: Run) -> bool:
-    """Returns whether the closing unit of the present results is done: nothing is left to do."""
-    results = run.results()
-    last = wanted(run.spec, results)[-1]
-    return isinstance(last, Finish) and last.id in results.finished

@@ -91,6 +91,8 @@ def make_folder(path: Path) -> Path:
             path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as problem:
             raise RunError("a file stands where a folder is needed", at=path, cure="Move it away.") from problem
+        except FileNotFoundError as problem:
+            raise RunError("no folder can be made here", at=path, cure="Choose another folder.") from problem
     return path
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import secrets
+import shutil
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,11 +143,15 @@ class Run:
 def start_run(path: Path, spec: Spec, text: str | None = None) -> Run:
     """Returns the run directory at `path`, new or extended to `spec`; `text` is the spec as it was written, if it was.
 
-    Raises RunError where the folder holds another experiment, or something that is no run.
+    Raises RunError where the folder holds another experiment, or something that is no run. A folder in which
+    nothing was ever finished is taken over: a first try with a mistake in its spec is corrected, not refused.
     """
     run = Run(path, spec)
     if run.layout.run.exists():
-        _same_experiment(run, _head(run))
+        if _differences(run) and _nothing_done(run):
+            _clear(run)
+        else:
+            _refuse_another(run)
     elif path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RunError("not a run directory, and not empty", at=path, cure="Name a new folder with --into.")
     make_folder(path)
@@ -163,7 +168,7 @@ def start_run(path: Path, spec: Spec, text: str | None = None) -> Run:
     }
     if not run.layout.run.exists():
         publish_first(run.layout.run, json.dumps(head, indent=1) + "\n")
-        _same_experiment(run, _head(run))
+        _refuse_another(run)
     before = run.describe()
     if before["spec"] != head["spec"]:
         write_json(run.layout.run, {**before, "name": spec.name, "spec": head["spec"]})
@@ -183,17 +188,31 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     return Run(Path(path), spec)
 
 
-def _head(run: Run) -> dict[str, Any]:
+def _differences(run: Run) -> list[str]:
+    """The lines in which the experiment of the directory differs from the run's."""
     head = run.describe()
     _check_format(head, run.layout.run)
-    return head
+    return differing_keys(head.get("experiment", {}), experiment(run.spec))
 
 
-def _same_experiment(run: Run, head: dict[str, Any]) -> None:
-    lines = differing_keys(head.get("experiment", {}), experiment(run.spec))
-    if lines:
+def _refuse_another(run: Run) -> None:
+    if lines := _differences(run):
         cure = "Name another folder with --into, or give the spec its old values again."
         raise RunError("the folder holds another experiment:\n  " + "\n  ".join(lines) + "\n", at=run.path, cure=cure)
+
+
+def _nothing_done(run: Run) -> bool:
+    """Whether no network was ever finished here and nobody is at work: a first try whose spec was wrong."""
+    results = run.results()
+    return not results.done and not results.finished and not run.claims().running()
+
+
+def _clear(run: Run) -> None:
+    """Takes the leftovers of a first try away, so that the corrected spec can have its folder."""
+    for name in (*UNIT_FOLDERS, "masks"):
+        shutil.rmtree(run.path / name, ignore_errors=True)
+    run.layout.facts.unlink(missing_ok=True)
+    run.layout.run.unlink()
 
 
 def _check_format(value: dict[str, Any], path: Path) -> None:

@@ -7,11 +7,19 @@ from pathlib import Path
 
 import torch
 
+from lth.errors import RunError
+
 
 def pick_device(wanted: str) -> torch.device:
-    """Returns the device that `execute.device` names; "auto" is CUDA where there is one."""
+    """Returns the device that `execute.device` names; "auto" is CUDA where there is one.
+
+    Raises RunError where "cuda" is asked for and there is none.
+    """
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        cure = 'Take "auto" or "cpu", or run on a machine with a GPU and a CUDA build of torch.'
+        raise RunError("no CUDA device here", at="execute.device", value=wanted, cure=cure)
     return torch.device(wanted)
 
 

@@ -35,12 +35,12 @@ def launch(run: Run, _: Callable[[], Do], stop: Event) -> None:
                     continue
                 del workers[number]
                 if code == SETUP_FAILED:
-                    raise RunError(_last_words(run, number), at=run.path)
+                    raise RunError(_last_words(run, number))
                 if code != 0:
                     deaths, settled, before = deaths + 1, _settled(run), settled
                     deaths = 1 if settled > before else deaths
                     if deaths > DEATHS_WITHOUT_PROGRESS:
-                        raise RunError("workers keep dying", at=_log(run, number), cure="Its last lines say why.")
+                        raise RunError(f"workers keep dying: {_last_words(run, number)}", at=_log(run, number))
                     workers[number] = _start(run, number)
     finally:
         for worker in workers.values():
@@ -66,8 +66,10 @@ def _log(run: Run, number: int) -> Path:
 
 
 def _last_words(run: Run, number: int) -> str:
-    text = _log(run, number).read_text(errors="replace")
-    return text.rpartition("error: ")[2].strip() or f"a worker could not start: see {_log(run, number)}"
+    """Returns what the worker said last: its error, or else the last line of its log."""
+    text = _log(run, number).read_text(errors="replace").strip()
+    _, said, error = text.rpartition("\nerror: " if "\nerror: " in text else "error: ")
+    return error if said else text.rpartition("\n")[2] or "it said nothing"
 
 
 def _settled(run: Run) -> int:

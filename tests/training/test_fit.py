@@ -20,6 +20,7 @@ from lth.spec.schema import Data
 from lth.training.checkpoint import state_of, weights_hash
 from lth.training.fit import Course, fit
 from lth.training.loop import Trainee
+from lth.training.numerics import numerics_class
 
 DATA = Data.model_validate(
     {"source": "synthetic:examples=200,test_examples=50,size=4", "batch_size": 12, "validation": {"fraction": 0.4}}
@@ -37,6 +38,24 @@ def course(folder: Path, name: str, lr: float = 0.1, sparsity: float = 0.5, epoc
     mask = magnitude_masks(model, [sparsity])[sparsity]
     trainee = Trainee(name, model, recipe, make_stream().resident.steps_per_epoch, mask=mask)
     return Course(trainee, name, {}, folder / f"{name}-resume", folder / name, **options)
+
+
+def test_a_state_saved_in_this_numerics_class_is_resumed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    numerics = numerics_class(torch.device("cpu"), "fp32")
+    first = course(tmp_path, "a")
+    first.numerics = numerics
+
+    class After(Event):
+        def is_set(self) -> bool:
+            return first.trainee.step >= 15
+
+    fit([first], make_stream(), After(), 1e9)
+    second = course(tmp_path, "a")
+    second.numerics = numerics
+    with caplog.at_level("INFO", "lth"):
+        fit([second], make_stream(), Event(), 1e9)
+    assert "a goes on at step 15" in caplog.text
+    assert "starts over" not in caplog.text
 
 
 def bits(one: Course) -> str:

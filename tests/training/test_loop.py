@@ -150,9 +150,9 @@ def test_a_damaged_resume_state_is_not_used(tmp_path: Path, damage: str) -> None
     path = tmp_path / "resume"
     save_resume(path, trainee("a"), "key", {}, [], {})
     data = bytearray(path.read_bytes())
-    middle = data.find(b"\x00" * 8, len(data) // 2)
+    weight = trainee("a").weights[5].numpy().tobytes()
     if damage == "flipped":
-        data[middle] ^= 0x40
+        data[data.find(weight) + 1] ^= 0x40
     content = {
         "truncated": bytes(data[:-100]),
         "flipped": bytes(data),
@@ -161,7 +161,8 @@ def test_a_damaged_resume_state_is_not_used(tmp_path: Path, damage: str) -> None
     }
     path.write_bytes(content[damage])
     found, why = load_resume(path, "key", {})
-    assert (found, why) == (None, "damaged") or damage == "flipped"
+    assert found is None
+    assert why.startswith("damaged: ")
     path.unlink()
     assert load_resume(path, "key", {}) == (None, "absent")
 

@@ -83,7 +83,8 @@ def save_resume(
 def load_resume(
     path: Path, key: str, numerics: Mapping[str, Any], other_numerics: bool = False
 ) -> tuple[dict[str, Any] | None, str]:
-    """Returns the saved content, or None, and a remark: "", "absent", "damaged", "another unit" or "other numerics".
+    """Returns the saved content, or None, and a remark: "", "absent", "damaged: why", "another unit"
+    or "other numerics".
 
     A state saved in another numerics class is returned only where `other_numerics` allows it.
     """
@@ -92,10 +93,10 @@ def load_resume(
     try:
         content = torch.load(io.BytesIO(path.read_bytes()), weights_only=True)
         whole = weights_hash(content["tensors"]) == content["sha256"]
-    except Exception:  # a damaged file can fail anywhere inside torch's reader; starting over is always right
-        return None, "damaged"
+    except Exception as problem:  # a damaged file can fail anywhere inside torch's reader; starting over is right
+        return None, f"damaged: {str(problem).splitlines()[0] if str(problem) else type(problem).__name__}"
     if not whole:
-        return None, "damaged"
+        return None, "damaged: its hash is another"
     if content["key"] != key:
         return None, "another unit"
     if content["numerics"] == dict(numerics):

@@ -37,7 +37,7 @@ def numerics_class(device: torch.device, precision: str) -> dict[str, str | int 
     """Returns what the bits of a result depend on beside the spec."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # a class of its own otherwise, which no safe reader loads
         "device": name,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),

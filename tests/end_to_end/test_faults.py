@@ -38,23 +38,22 @@ def steps_in(log: str) -> list[tuple[str, int]]:
     return [(name, int(step)) for step, names in lines for name in names.split()]
 
 
-def test_workers_killed_at_random_moments_lose_nothing(finished: Path, tmp_path: Path) -> None:
+def test_workers_killed_at_random_moments_lose_nothing(tmp_path: Path) -> None:
     """`lth work` is killed with SIGKILL in mid-training, again and again; every hash is that of the undisturbed run.
 
     Repeated work is bounded: with a checkpoint at every epoch's end, a kill repeats at most the epoch it struck
-    for each of the tickets in lockstep.
+    for each of the tickets in lockstep. The first kill comes as soon as one of sixteen epochs is done, so that at
+    least one training must be resumed.
     """
     draw, run, log = random.Random(7), tmp_path / "run", tmp_path / "log"
-    spec, undisturbed = write_spec(tmp_path, epochs=16 if LONG else 4), finished
-    if LONG:
-        undisturbed = tmp_path / "undisturbed"
-        assert lth("run", spec, "--into", undisturbed).returncode == 0
+    spec, undisturbed = write_spec(tmp_path, epochs=16), tmp_path / "undisturbed"
+    assert lth("run", spec, "--into", undisturbed).returncode == 0
     start_run(run, load_spec(spec))
     log.touch()
-    for _ in range(KILLS):
+    for kill in range(KILLS):
         worker = start("work", run, "--wait", log=log)
         _wait_until_it_trains(worker, log)
-        time.sleep(draw.uniform(0.0, 0.1))
+        time.sleep(draw.uniform(0.0, 0.1) if kill else 0.0)
         assert worker.poll() is None, "all was done before this kill: make the experiment longer"
         worker.send_signal(signal.SIGKILL)
         worker.communicate()
@@ -66,7 +65,7 @@ def test_workers_killed_at_random_moments_lose_nothing(finished: Path, tmp_path:
     assert all(record["audit"]["passed"] for record in records(run).values())
     said = log.read_text()
     assert "starts over" not in said
-    assert said.count(" goes on at step ") >= KILLS / 2
+    assert " goes on at step " in said
     stood = steps_in(said)
     repeated = len(stood) - len(set(stood))
     assert repeated <= KILLS * 4, "more than one epoch of the four tickets in lockstep was repeated for a kill"

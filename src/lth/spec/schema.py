@@ -141,7 +141,7 @@ class Execute(Section):
     resume_other_numerics: Flag = False
 
 
-# The ranking each network is usually pruned by (FIELD.md section 3); the user's own classes rank globally.
+# How each network is usually ranked (Frankle and Carbin 2019; Renda et al. 2020); the user's own classes rank globally.
 USUAL_SCOPE: dict[str, dict[str, Any]] = {
     "lenet_300_100": {"scope": "layerwise", "rates": {"output": 0.5}},
     "mobilenet_v2": {"scope": "global", "exclude": ("depthwise",)},

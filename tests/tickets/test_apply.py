@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lth.errors import TicketError
@@ -15,23 +15,9 @@ from lth.models.registry import build
 from lth.pruning.mask import Mask
 from lth.spec.schema import Model
 from lth.tickets import Ticket
-from lth.tickets.format import Content, pack, payload_sha256, unpack
-from lth.tickets.packing import from_tensors, to_tensors
+from lth.tickets.format import payload_sha256
 
 Make = Callable[..., Ticket]
-
-
-NAN = float("nan")
-
-
-def again(ticket: Ticket) -> Ticket:
-    shapes = {name: tuple(keep.shape) for name, keep in ticket.mask.tensors.items()}
-    content = unpack(pack(Content(ticket.header, shapes, to_tensors(ticket.mask, ticket.rewound, ticket.trained))))
-    return Ticket(*from_tensors(content.shapes, content.tensors), content.header)
-
-
-def bits(state: dict[str, Tensor]) -> str:
-    return payload_sha256(state)
 
 
 def fresh() -> nn.Module:
@@ -41,7 +27,7 @@ def fresh() -> nn.Module:
 def test_apply_returns_the_model_itself(lenet: Ticket) -> None:
     model = fresh()
     assert lenet.apply(model) is model
-    assert bits(dict(model.state_dict())) == bits(lenet.rewound)
+    assert payload_sha256(dict(model.state_dict())) == payload_sha256(lenet.rewound)
     model.get_parameter("fc1.weight").data.zero_()
     assert lenet.rewound["fc1.weight"].any(), "the ticket keeps its own copy"
 
@@ -49,7 +35,7 @@ def test_apply_returns_the_model_itself(lenet: Ticket) -> None:
 def test_apply_takes_the_trained_weights(small: Make) -> None:
     ticket, model = small(), Small()
     assert ticket.trained is not None
-    assert bits(dict(ticket.apply(model, "trained").state_dict())) == bits(ticket.trained)
+    assert payload_sha256(dict(ticket.apply(model, "trained").state_dict())) == payload_sha256(ticket.trained)
     with pytest.raises(TicketError, match="no trained weights"):
         small(trained=False).apply(model, "trained")
     with pytest.raises(TicketError, match="no such weights"):
@@ -83,7 +69,7 @@ def compiled(model: nn.Module) -> nn.Module:
 def test_apply_passes_over_the_prefixes_of_wrappers(lenet: Ticket, wrap: Callable[[nn.Module], nn.Module]) -> None:
     model = fresh()
     lenet.apply(wrap(model))
-    assert bits(dict(model.state_dict())) == bits(lenet.rewound)
+    assert payload_sha256(dict(model.state_dict())) == payload_sha256(lenet.rewound)
 
 
 def test_apply_reaches_into_a_real_distributed_model_and_compiled_parts(lenet: Ticket, tmp_path: Path) -> None:
@@ -91,7 +77,7 @@ def test_apply_reaches_into_a_real_distributed_model_and_compiled_parts(lenet: T
     try:
         model = fresh()
         lenet.apply(DistributedDataParallel(model))
-        assert bits(dict(model.state_dict())) == bits(lenet.rewound)
+        assert payload_sha256(dict(model.state_dict())) == payload_sha256(lenet.rewound)
     finally:
         torch.distributed.destroy_process_group()
     parts = fresh()
@@ -105,7 +91,9 @@ def test_a_ticket_of_a_model_whose_child_is_called_module(small: Make) -> None:
     state = {f"module.{name}": value for name, value in plain.rewound.items()}
     mask = Mask({f"module.{name}": keep for name, keep in plain.mask.tensors.items()})
     model = Wrapped(Small())
-    assert bits(dict(Ticket(mask, state, None, plain.header).apply(model).state_dict())) == bits(state)
+    assert payload_sha256(dict(Ticket(mask, state, None, plain.header).apply(model).state_dict())) == payload_sha256(
+        state
+    )
 
 
 def altered(name: str) -> nn.Module:
@@ -155,7 +143,9 @@ def test_apply_refuses_one_tensor_with_two_values(small: Make) -> None:
     with pytest.raises(TicketError, match=r"'c\.weight' and 'b\.weight' are one tensor in the model"):
         Ticket(ticket.mask, twice, None, ticket.header).apply(model)
     twice["c.weight"] = twice["b.weight"]
-    assert bits(dict(Ticket(ticket.mask, twice, None, ticket.header).apply(model).state_dict())) == bits(twice)
+    assert payload_sha256(
+        dict(Ticket(ticket.mask, twice, None, ticket.header).apply(model).state_dict())
+    ) == payload_sha256(twice)
 
 
 class Talkative(Small):

@@ -84,6 +84,18 @@ def test_pruned_weights_gradients_and_optimizer_state_are_exactly_zero_after_eve
                 assert torch.count_nonzero(values[~pruned]) > 0
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_masking_the_gradient_gives_the_bits_of_masking_the_weights_after_the_step(optimizer: str) -> None:
+    masked, after = trainee("a", sparsity=0.7, optimizer=optimizer), trainee("b", optimizer=optimizer)
+    assert masked.mask is not None
+    after.weights.mul_(masked.mask)
+    for step in range(20):
+        masked.advance(*Noise().batch_at(step))
+        after.advance(*Noise().batch_at(step))
+        after.weights.mul_(masked.mask)
+    assert weights_hash(state_of(masked)) == weights_hash(state_of(after))
+
+
 def test_the_flat_buffers_train_as_plain_pytorch_does() -> None:
     """Against a loop written the plain way: per-tensor parameters, mask after every step, float64-close."""
     one = trainee("a", sparsity=0.5, optimizer="adamw")

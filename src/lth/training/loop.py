@@ -49,7 +49,7 @@ class Trainee:
 
     def advance(self, x: Tensor, y: Tensor) -> None:
         """Returns nothing; takes one optimizer step on the batch."""
-        self._generator.manual_seed((self.dropout_seed + self.step) % 2**63)  # 1 us; torch.manual_seed takes 100
+        self._generator.manual_seed((self.dropout_seed + self.step) % 2**63)  # torch.manual_seed would be far slower
         recipe = self.recipe.optimizer
         lr = learning_rate(self.step, self.planned_steps, self.steps_per_epoch, recipe.lr, self.recipe.schedule)
         self.gradient.zero_()

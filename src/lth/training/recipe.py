@@ -26,7 +26,7 @@ def update(weights: Tensor, gradient: Tensor, state: State, lr: float, spec: SGD
     """Returns nothing; takes one step of torch's own optimizer over one flat buffer, in place.
 
     The functional form with the fused kernel: one pass over the buffer, and none of the bookkeeping of
-    `Optimizer.step`, which costs as much as the update of a small network.
+    `Optimizer.step`, which a small network feels.
     """
     if isinstance(spec, SGD):
         sgd(

@@ -62,3 +62,26 @@ def test_every_draw_comes_from_the_generator():
     torch.set_rng_state(state)
     network()
     assert torch.equal(after, torch.get_rng_state())
+
+
+def attention(name: str, **keys) -> nn.MultiheadAttention:
+    model = nn.MultiheadAttention(64, 2, **keys)
+    for parameter in model.parameters():
+        nn.init.constant_(parameter, 3.0)
+    initialize(model, name, torch.Generator().manual_seed(0))
+    return model
+
+
+def test_each_projection_of_attention_is_drawn_by_itself():
+    for name, variance in (("kaiming_normal", 2 / 64), ("glorot_normal", 2 / 128)):
+        model = attention(name)
+        for part in (*model.in_proj_weight.detach().chunk(3), model.out_proj.weight):
+            assert abs(part.std().item() / variance**0.5 - 1) < 0.05
+        assert not model.in_proj_bias.any()
+        assert not model.out_proj.bias.any()
+        packed = torch.cat([model.in_proj_weight, model.out_proj.weight])
+        apart = attention(name, kdim=64, vdim=65, add_bias_kv=True)
+        assert torch.equal(torch.cat([apart.q_proj_weight, apart.k_proj_weight]), packed[:128])
+        assert apart.v_proj_weight.std() < 1
+        assert (apart.bias_k == 3).all()
+    assert attention("kaiming_normal", bias=False).in_proj_bias is None

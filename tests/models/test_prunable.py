@@ -88,7 +88,7 @@ def test_settings_that_do_not_fit_the_model_are_refused(prune, message):
 
 
 def test_a_model_without_prunable_layers_is_refused():
-    with pytest.raises(ModelError, match="no convolution or linear layer"):
+    with pytest.raises(ModelError, match="no convolution, linear or attention layer"):
         layers(nn.Sequential(nn.BatchNorm2d(3)), pruning())
 
 
@@ -103,6 +103,7 @@ class Odd(nn.Module):
         self.rows = nn.Linear(6, 6)
         self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
         self.norm = nn.BatchNorm2d(4)
+        self.start = nn.Parameter(torch.zeros(1, 1))
 
     def forward(self, x):
         x = self.norm(self.grouped(self.up(x)))
@@ -115,10 +116,48 @@ def test_multiply_adds_count_positions_calls_and_groups():
     assert costs["up.weight"] == 16 * 16  # 16 input positions, 1 x 4 x 2 x 2 weights
     assert costs["grouped.weight"] == 64 * 4 * 2 * 9
     assert costs["rows.weight"] == 2 * 4 * 36
+    assert costs["attention.in_proj_weight"] == 4 * 3 * 36
+    assert costs["attention.out_proj.weight"] == 4 * 36
     assert costs["idle.weight"] == 0
     assert model.training
     assert model.norm.num_batches_tracked == 0
     assert not any(module._forward_hooks for module in model.modules())
+
+
+class Crossed(nn.Module):
+    """Queries from 2 tokens of 4 features; keys and values from 6 tokens of 3 and 5, given by keyword."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2, kdim=3, vdim=5, batch_first=True)
+        self.same = nn.MultiheadAttention(4, 2)
+
+    def forward(self, x):
+        query, rest = x.new_ones(1, 2, 4), x.new_ones(1, 6, 5)
+        y = self.attention(query, value=rest, key=rest[..., :3])[0][0]
+        return self.same(y[:, None], rest[0, :, None, :4], rest[0, :, None, :4])[0]
+
+
+def test_multiply_adds_of_attention_follow_the_tokens_of_each_projection():
+    assert multiply_adds(Crossed(), (1, 1, 1)) == {
+        "attention.q_proj_weight": 2 * 16, "attention.k_proj_weight": 6 * 12, "attention.v_proj_weight": 6 * 20,
+        "attention.out_proj.weight": 2 * 16, "same.in_proj_weight": (2 + 6 + 6) * 16, "same.out_proj.weight": 2 * 16,
+    }  # fmt: skip
+
+
+def test_multiply_adds_of_torchs_own_encoder_do_not_take_its_fast_path():
+    model = nn.Sequential(nn.Flatten(2), nn.TransformerEncoderLayer(4, 2, dim_feedforward=3, batch_first=True))
+    assert list(multiply_adds(model, (5, 2, 2)).values()) == [5 * 48, 5 * 16, 5 * 12, 5 * 12]
+
+
+def test_attention_is_a_role_for_rates_and_exclusions():
+    model = Odd()
+    names = ["attention.in_proj_weight", "attention.out_proj.weight"]
+    assert [layer.name for layer in layers(model, pruning()) if layer.role == "attention"] == names
+    assert not set(names) & prunable(model, pruning(exclude=["attention"])).keys()
+    rates = prunable(model, pruning(rates={"attention": 0.25, "output": 0.5}))
+    assert {name for name, rate in rates.items() if rate == 0.25} == set(names)
+    assert {name for name, rate in rates.items() if rate == 0.5} == {"rows.weight"}
 
 
 def test_multiply_adds_of_one_input_do_not_depend_on_the_spatial_layout():
@@ -138,7 +177,8 @@ def test_scope_table_adds_up_and_says_why():
         "multiply_adds": 256, "prunable": "no: excluded by 'up'", "rate": None,
     }  # fmt: skip
     assert (by_name["grouped.weight"]["prunable"], by_name["grouped.weight"]["rate"]) == ("yes", 0.5)
-    assert by_name["attention.in_proj_weight"]["prunable"] == "no: not the weight of a convolution or linear layer"
+    assert by_name["attention.in_proj_weight"]["prunable"] == "yes"
+    assert by_name["start"]["prunable"] == "no: not the weight of a convolution, linear or attention layer"
     assert rows[-1]["layer"] == "biases and norms"
     assert rows[-1]["prunable"] == "no: never pruned"
 

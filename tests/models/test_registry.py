@@ -38,15 +38,19 @@ def same(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
 
 
+NARROW = {name: {"width": 4} for name in MODELS} | {
+    "lenet_300_100": {}, "mobilenet_v2": {"width_multiplier": 0.35}, "vit_small": {"dim": 12, "depth": 2}
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("initialization", ["default", "kaiming_normal", "glorot_normal"])
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_same_seed_same_bits_different_seeds_differ(name, initialization):
-    arguments = {"width_multiplier": 0.35} if name == "mobilenet_v2" else {}
-    model = Model(name=name, arguments=arguments, initialization=initialization)
-    first = build(model, (1, 8, 8), 10, 2**62 + 1)
+    model = Model(name=name, arguments=NARROW.get(name, {}), initialization=initialization)
+    first = build(model, (1, 16, 16), 10, 2**62 + 1)
     torch.randn(3)
-    assert same(first, build(model, (1, 8, 8), 10, 2**62 + 1))
-    other = build(model, (1, 8, 8), 10, 5)
+    assert same(first, build(model, (1, 16, 16), 10, 2**62 + 1))
+    other = build(model, (1, 16, 16), 10, 5)
     for parameter, weight in zip(first.parameters(), other.parameters(), strict=True):
         assert parameter.ndim < 2 or not torch.equal(parameter, weight)
 
@@ -72,7 +76,15 @@ def test_users_class_is_called_with_the_arguments_and_keeps_its_modes():
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("lenet", {}, "model.name: no such model (found 'lenet'). Take one of: lenet_300_100, mobilenet_v2;"),
+        (
+            "lenet",
+            {},
+            "model.name: no such model (found 'lenet'). Take one of: lenet_300_100, conv_2, conv_4, conv_6, vgg_16,",
+        ),
+        ("vgg", {}, "resnet_50, mobilenet_v2, vit_small; or your own as "),
+        ("conv_6", {"depth": 3}, "The arguments of conv_6 are: width."),
+        ("resnet_18", {"depth": 3}, "The arguments of resnet_18 are: width, small_images."),
+        ("vit_small", {"layers": 3}, "of vit_small are: patch, dim, depth, heads, mlp, dropout."),
         ("no_such_module_here:Net", {}, "cannot import 'no_such_module_here'"),
         (
             "users_networks:Big",

@@ -32,6 +32,21 @@ def test_a_first_convolution_that_is_depthwise_is_no_stem():
     assert list(roles(weighted_layers(model)).values()) == ["depthwise", "conv"]
 
 
+@pytest.mark.parametrize(
+    ("keys", "inputs"),
+    [({}, ["in_proj_weight"]), ({"kdim": 3}, ["q_proj_weight", "k_proj_weight", "v_proj_weight"])],
+)
+def test_attention_projections_are_weights_and_none_of_them_is_the_output(keys, inputs):
+    attention = nn.MultiheadAttention(4, 2, bias=False, add_bias_kv=True, **keys)
+    assert list(weighted_layers(attention)) == [*inputs, "out_proj.weight"]
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), attention)
+    names = [*inputs, "out_proj.weight"]
+    assert roles(weighted_layers(model)) == {
+        "0.weight": "linear", "1.weight": "output", **{f"2.{name}": "attention" for name in names}
+    }  # fmt: skip
+    assert set(roles(weighted_layers(nn.Sequential(attention))).values()) == {"attention"}
+
+
 def tied_parameter() -> nn.Module:
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     model[1].weight = model[0].weight
@@ -62,7 +77,24 @@ def tied_inside() -> nn.Module:
     return model
 
 
-@pytest.mark.parametrize("make", [tied_parameter, tied_module, tied_to_embedding, tied_view, tied_inside])
+def tied_attention() -> nn.Module:
+    model = nn.ModuleList([nn.MultiheadAttention(4, 2), nn.MultiheadAttention(4, 2)])
+    model[1].in_proj_weight = model[0].in_proj_weight
+    return model
+
+
+def tied_projections() -> nn.Module:
+    attention = nn.MultiheadAttention(4, 2)
+    attention.out_proj.weight = nn.Parameter(attention.in_proj_weight.detach()[:4])
+    return attention
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        tied_parameter, tied_module, tied_to_embedding, tied_view, tied_inside, tied_attention, tied_projections
+    ],
+)  # fmt: skip
 def test_tied_weights_are_refused(make):
     with pytest.raises(ModelError, match=r"shares its memory with .* \(tied weights\)"):
         weighted_layers(make())
@@ -88,6 +120,27 @@ def computed() -> nn.Module:
     del layer.weight
     layer.weight = weight
     return nn.Sequential(layer)
+
+
+def attention_parametrized(holder: str, weight: str) -> nn.Module:
+    model = nn.Sequential(nn.MultiheadAttention(4, 2))
+    parametrize.register_parametrization(model.get_submodule(holder), weight, nn.Identity())
+    return model
+
+
+def attention_pruned_by_hook(holder: str, weight: str) -> nn.Module:
+    model = nn.Sequential(nn.MultiheadAttention(4, 2))
+    prune.l1_unstructured(model.get_submodule(holder), weight, 0.5)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "message"), [(attention_parametrized, "is parametrized"), (attention_pruned_by_hook, "is already pruned")]
+)
+@pytest.mark.parametrize(("holder", "weight"), [("0", "in_proj_weight"), ("0.out_proj", "weight")])
+def test_attention_weights_that_cannot_be_masked_by_name_are_refused(make, message, holder, weight):
+    with pytest.raises(ModelError, match=rf"{holder}\.{weight}: the weight {message}"):
+        weighted_layers(make(holder, weight))
 
 
 @pytest.mark.parametrize(

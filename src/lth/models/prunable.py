@@ -18,7 +18,7 @@ from lth.spec.schema import Prune
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or linear weight: `name` is the parameter's; `excluded` says why it stays dense, if it does."""
+    """A convolution, linear or attention weight, by its parameter name; `excluded` says why it stays dense, if so."""
 
     name: str
     role: str
@@ -32,7 +32,7 @@ class Layer:
 
 
 def layers(model: nn.Module, prune: Prune) -> tuple[Layer, ...]:
-    """Returns every convolution and linear weight in module order, with its role, rate and reason of exclusion.
+    """Returns every weight of `weighted_layers` in module order, with its role, rate and reason of exclusion.
 
     `exclude` and `rates` name roles, or shell patterns of parameter or module names; an exclusion outweighs
     a rate. Raises ModelError for a name that matches nothing, two rates for one layer, nothing left to
@@ -40,11 +40,11 @@ def layers(model: nn.Module, prune: Prune) -> tuple[Layer, ...]:
     """
     found = weighted_layers(model)
     if not found:
-        cure = "Prunable are torch.nn.Linear, Conv1d to Conv3d and ConvTranspose1d to 3d."
-        raise ModelError("no convolution or linear layer", at="model", value=type(model).__name__, cure=cure)
+        cure = "Prunable are torch.nn.Linear, Conv1d to Conv3d, ConvTranspose1d to 3d and MultiheadAttention."
+        raise ModelError("no convolution, linear or attention layer", at="model", value=type(model).__name__, cure=cure)
     role = roles(found)
     _check_names(prune, role)
-    shapes = {name: tuple(module.weight.shape) for name, module in found.items()}
+    shapes = {name: tuple(model.get_parameter(name).shape) for name in found}
     table = tuple(
         Layer(name, kind, shapes[name], _rate(name, kind, prune), _excluded(name, kind, prune))
         for name, kind in role.items()
@@ -60,13 +60,17 @@ def prunable(model: nn.Module, prune: Prune) -> dict[str, float]:
 
 
 def multiply_adds(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
-    """Returns the multiply-adds of each convolution and linear weight on one input, 0 where it is not called.
+    """Returns the multiply-adds of each weight of `weighted_layers` on one input, 0 where it is not called.
 
-    `input_shape` is (channels, height, width). The model runs once in evaluation mode and is left as it was.
+    `input_shape` is (channels, height, width). The model runs once in evaluation mode and is left as it was. The
+    products of queries, keys and values among themselves belong to no weight and are not counted.
     """
     found = weighted_layers(model)
     counts = dict.fromkeys(found, 0)
-    handles = [module.register_forward_hook(_counter(counts, name)) for name, module in found.items()]
+    handles = [
+        module.register_forward_hook(_counter(counts, name, model.get_parameter(name).numel()), with_kwargs=True)
+        for name, module in found.items()
+    ]
     modes = [(module, module.training) for module in model.modules()]
     first = next(model.parameters())
     try:
@@ -98,7 +102,7 @@ def scope_table(model: nn.Module, prune: Prune, input_shape: tuple[int, ...]) ->
     rest = {name: tuple(value.shape) for name, value in model.named_parameters() if name not in costs}
     for name, shape in rest.items():
         if len(shape) > 1:
-            why = "no: not the weight of a convolution or linear layer"
+            why = "no: not the weight of a convolution, linear or attention layer"
             rows.append(_row(name, "", shape, prod(shape), total, 0, why, None))
     small = sum(prod(shape) for shape in rest.values() if len(shape) < 2)
     if small:
@@ -115,16 +119,28 @@ def _row(
     }  # fmt: skip
 
 
-def _counter(counts: dict[str, int], name: str) -> Callable[[Any, tuple[Tensor, ...], Tensor], None]:
-    def count(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+def _counter(counts: dict[str, int], name: str, weights: int) -> Callable[..., None]:
+    def count(module: Any, inputs: tuple[Tensor, ...], keywords: dict[str, Any], output: Any) -> None:
         # A weight works once per output position; in a transposed convolution, once per input position.
-        if isinstance(module, nn.Linear):
-            positions = output.numel() // module.out_features
+        if isinstance(module, nn.MultiheadAttention):
+            counts[name] += _projected(name, weights, inputs, keywords)
+        elif isinstance(module, nn.Linear):
+            counts[name] += output.numel() // module.out_features * weights
         else:
-            positions = prod((inputs[0] if module.transposed else output).shape[2:])
-        counts[name] += positions * module.weight.numel()
+            given = inputs[0] if inputs else keywords["input"]
+            counts[name] += prod((given if module.transposed else output).shape[2:]) * weights
 
     return count
+
+
+def _projected(name: str, weights: int, inputs: tuple[Tensor, ...], keywords: dict[str, Any]) -> int:
+    """The multiply-adds of one weight of an attention: counted here, as its projections are not called as modules."""
+    given = dict(zip(("query", "key", "value"), inputs, strict=False)) | keywords
+    tokens = {part: given[part].numel() // given[part].shape[-1] for part in ("query", "key", "value")}
+    attribute = name.rpartition(".")[2]
+    if attribute == "in_proj_weight":
+        return sum(tokens.values()) * weights // 3
+    return tokens[{"k_proj_weight": "key", "v_proj_weight": "value"}.get(attribute, "query")] * weights
 
 
 def _spellings(name: str) -> Iterator[str]:

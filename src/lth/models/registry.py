@@ -5,18 +5,37 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from lth.errors import ModelError
+from lth.models.conv import ConvN
 from lth.models.initialize import initialize
 from lth.models.lenet import LeNet300100
 from lth.models.mobilenet_v2 import MobileNetV2
+from lth.models.resnet import ResNet
+from lth.models.resnet_cifar import ResNetCifar
+from lth.models.vgg import VGG
+from lth.models.vit import VisionTransformer
 from lth.spec.schema import Model
 
-MODELS: dict[str, Callable[..., nn.Module]] = {"lenet_300_100": LeNet300100, "mobilenet_v2": MobileNetV2}
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "lenet_300_100": LeNet300100,
+    "conv_2": partial(ConvN, 2),
+    "conv_4": partial(ConvN, 4),
+    "conv_6": partial(ConvN, 6),
+    "vgg_16": partial(VGG, 16),
+    "vgg_19": partial(VGG, 19),
+    "resnet_20": partial(ResNetCifar, 20),
+    "resnet_56": partial(ResNetCifar, 56),
+    "resnet_18": partial(ResNet, 18),
+    "resnet_50": partial(ResNet, 50),
+    "mobilenet_v2": MobileNetV2,
+    "vit_small": VisionTransformer,
+}
 
 
 def build(model: Model, input_shape: tuple[int, int, int], classes: int, seed: int) -> nn.Module:
@@ -35,7 +54,7 @@ def build(model: Model, input_shape: tuple[int, int, int], classes: int, seed: i
         elif model.name in MODELS:
             network = _built(MODELS[model.name], (input_shape, classes), model)
         else:
-            known = ", ".join(sorted(MODELS))
+            known = ", ".join(MODELS)
             cure = f'Take one of: {known}; or your own as "package.module:Class".'
             raise ModelError("no such model", at="model.name", value=model.name, cure=cure)
     return initialize(network, model.initialization, torch.Generator().manual_seed(seed))

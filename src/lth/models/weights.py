@@ -1,4 +1,4 @@
-"""The convolution and linear weights of any network, and the role each plays."""
+"""The convolution, linear and attention weights of any network, and the role each plays."""
 
 from __future__ import annotations
 
@@ -10,23 +10,28 @@ from torch.nn.utils.prune import BasePruningMethod
 
 from lth.errors import ModelError
 
-ROLES = ("stem", "depthwise", "pointwise", "conv", "linear", "output")
+ROLES = ("stem", "depthwise", "pointwise", "conv", "attention", "linear", "output")
 
-Weighted = _ConvNd | nn.Linear
+Weighted = _ConvNd | nn.Linear | nn.MultiheadAttention
 
 
 def weighted_layers(model: nn.Module) -> dict[str, Weighted]:
-    """Returns the convolution and linear layers in module order, by the parameter name of their weight.
+    """Returns the convolution, linear and attention layers in module order, by the parameter name of each weight.
 
-    Raises ModelError where a weight cannot be masked by name: it is parametrized, carries a
-    torch.nn.utils.prune hook, has no shape yet, or shares its memory with another parameter (tied).
+    torch.nn.MultiheadAttention stands under several names: its input projections (one parameter for all three,
+    or one each) and its output projection. Raises ModelError where a weight cannot be masked by name: it is
+    parametrized, carries a torch.nn.utils.prune hook, has no shape yet, or shares its memory with another
+    parameter (tied).
     """
     found: dict[str, Weighted] = {}
-    for name, module in model.named_modules():
+    for path, module in model.named_modules():
         if isinstance(module, Weighted):
-            at = f"{name}.weight" if name else "weight"
-            _check_plain(at, module)
-            found[at] = module
+            for weight in _weights(module):
+                # An attention comes before its own output projection, which is a linear layer as well.
+                found.setdefault(f"{path}.{weight}" if path else weight, module)
+    for name in found:
+        holder, _, attribute = name.rpartition(".")
+        _check_plain(name, model.get_submodule(holder), attribute)
     _check_untied(model, found)
     return found
 
@@ -34,13 +39,16 @@ def weighted_layers(model: nn.Module) -> dict[str, Weighted]:
 def roles(found: dict[str, Weighted]) -> dict[str, str]:
     """Returns each layer's role, one of ROLES, by parameter name.
 
-    "output" is the last linear layer; "depthwise" has as many groups as input channels, above 1; "stem" is
-    the first convolution unless that is depthwise; "pointwise" has a kernel of 1.
+    "attention" are the projections of torch.nn.MultiheadAttention; "output" is the last linear layer outside of
+    it; "depthwise" has as many groups as input channels, above 1; "stem" is the first convolution unless that is
+    depthwise; "pointwise" has a kernel of 1.
     """
     convolutions = [name for name, module in found.items() if isinstance(module, _ConvNd)]
     linear = [name for name, module in found.items() if isinstance(module, nn.Linear)]
 
     def role(name: str, module: Weighted) -> str:
+        if isinstance(module, nn.MultiheadAttention):
+            return "attention"
         if isinstance(module, nn.Linear):
             return "output" if name == linear[-1] else "linear"
         if module.groups == module.in_channels > 1:
@@ -52,17 +60,25 @@ def roles(found: dict[str, Weighted]) -> dict[str, str]:
     return {name: role(name, module) for name, module in found.items()}
 
 
-def _check_plain(name: str, module: Weighted) -> None:
-    if parametrize.is_parametrized(module, "weight"):
+def _weights(module: Weighted) -> tuple[str, ...]:
+    """The names of a layer's weights, below the layer."""
+    if not isinstance(module, nn.MultiheadAttention):
+        return ("weight",)
+    packed = ("in_proj_weight",) if module._qkv_same_embed_dim else ("q_proj_weight", "k_proj_weight", "v_proj_weight")
+    return (*packed, "out_proj.weight")
+
+
+def _check_plain(name: str, module: nn.Module, attribute: str) -> None:
+    if parametrize.is_parametrized(module, attribute):
         cure = "Call torch.nn.utils.parametrize.remove_parametrizations on the layer first."
         raise ModelError("the weight is parametrized, so a mask on it would not hold", at=name, cure=cure)
     if any(isinstance(hook, BasePruningMethod) for hook in module._forward_pre_hooks.values()):
         cure = "Call torch.nn.utils.prune.remove on the layer first."
         raise ModelError("the weight is already pruned by a torch.nn.utils.prune hook", at=name, cure=cure)
-    if "weight" not in module._parameters:
+    if attribute not in module._parameters:
         cure = "Use the layer without weight_norm, spectral_norm or the like."
         raise ModelError("the weight is computed from other parameters", at=name, cure=cure)
-    if is_lazy(module.weight):
+    if is_lazy(module.get_parameter(attribute)):
         cure = "Run the model on one example first."
         raise ModelError("the weight has no shape yet (a lazy layer)", at=name, cure=cure)
 

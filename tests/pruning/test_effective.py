@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from lth.models.lenet import LeNet300100
 from lth.models.mobilenet_v2 import MobileNetV2
+from lth.models.resnet_cifar import ResNetCifar
+from lth.models.vgg import VGG
 from lth.pruning.effective import effective_density
 from lth.pruning.mask import Mask
 from lth.pruning.score import magnitude_masks
@@ -153,10 +155,27 @@ def test_attention_of_ones_own_making():
 
         def forward(self, x):
             x = x.flatten(2)
-            return functional.scaled_dot_product_attention(self.query(x), self.key(x), self.value(x))
+            return functional.scaled_dot_product_attention(self.query(x), value=self.value(x), key=self.key(x))
 
     model = Attention()
     assert effective_density(model, drawn(model, 2.0), (3, 2, 2)) == 1.0
+
+
+def test_residual_networks_lose_a_branch_and_vgg_everything_behind_it():
+    shape = (3, 32, 32)
+    resnet = ResNetCifar(20, shape, 10, width=4)
+    full = drawn(resnet, 2.0)
+    branch = {f"layer2.1.conv{index}.weight": full.tensors[f"layer2.1.conv{index}.weight"] for index in (1, 2)}
+    cut = Mask({**full.tensors, "layer2.1.conv1.weight": ~branch["layer2.1.conv1.weight"]})
+    dead = sum(tensor.numel() for tensor in branch.values())
+    assert effective_density(resnet, cut, shape) == pytest.approx(1 - dead / full.total)
+    vgg = VGG(16, shape, 10, width=2)
+    full = drawn(vgg, 2.0)
+    kept = full.tensors["features.7.weight"].clone()
+    kept[1] = False
+    dead = 2 * 9 + 4 * 9  # the unit's own weights, and those of the next layer that read it
+    cut = Mask({**full.tensors, "features.7.weight": kept})
+    assert effective_density(vgg, cut, shape) == pytest.approx(1 - dead / full.total)
 
 
 def test_the_network_is_left_as_it_was():

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from lth.errors import LthError
+from lth.models.prunable import multiply_adds
 from lth.pruning.score import magnitude, magnitude_masks
 
 
@@ -36,6 +37,29 @@ def test_scope_rates_and_names_choose_what_is_pruned():
     layerwise = magnitude_masks(network(), [0.5], scope="layerwise", rates={"3.weight": 0.5})[0.5]
     assert layerwise.layer_densities() == {"0.weight": 0.5, "3.weight": 0.75}
     assert list(magnitude_masks(network(), [0.5], names=["3.weight"])[0.5].tensors) == ["3.weight"]
+
+
+def test_erk_and_flops_from_a_network():
+    model = network()  # shapes (4, 2, 3, 3) and (10, 16): sums 12 and 26
+    assert magnitude_masks(model, [0.9], scope="erk")[0.9].layer_densities() == {"0.weight": 7 / 72, "3.weight": 0.1}
+    costs = multiply_adds(model, (2, 4, 4))
+    assert costs == {"0.weight": 4 * 72, "3.weight": 160}
+    mask = magnitude_masks(model, [0.9], scope="flops", costs=costs)[0.9]
+    assert [int(layer.sum()) for layer in mask.tensors.values()] == [5, 18]  # 23 weights, 4 and 1 multiply-adds each
+    size = model.get_parameter("3.weight").abs()
+    assert mask.tensors["3.weight"].equal(size >= size.flatten().sort()[0][-18])
+    assert magnitude_masks(nn.DataParallel(model), [0.9], scope="flops", costs=costs)[0.9] == mask
+
+
+def test_multiply_adds_are_asked_for_and_never_ignored():
+    missing = 'costs: the scope "flops" needs the multiply-adds of each layer. Give costs = lth.models.prunable.'
+    with pytest.raises(LthError, match=re.escape(missing)):
+        magnitude_masks(network(), [0.5], scope="flops")
+    for scope in ("global", "layerwise", "erk"):
+        with pytest.raises(
+            LthError, match=re.escape(f'costs: only the scope "flops" reads multiply-adds (found "scope \'{scope}\'")')
+        ):
+            magnitude_masks(network(), [0.5], scope=scope, costs={"0.weight": 288, "3.weight": 160})
 
 
 def test_wrappers_do_not_change_names():

@@ -3,14 +3,14 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lth.errors import LthError
-from lth.pruning.threshold import groups, masks, pruned_count
+from lth.pruning.allocate import budget
+from lth.pruning.threshold import masks
 
 sparsities = st.lists(
     st.one_of(st.floats(0, 0.999), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1e-05])), min_size=1, max_size=5
@@ -66,38 +66,43 @@ def test_random_scores_of_every_precision(dtype):
         assert torch.cat([tensor.reshape(-1) for tensor in mask.tensors.values()]).equal(expected)
 
 
-@given(st.integers(0, 10**7), st.floats(0, 0.9999), st.sampled_from([0.1, 0.5, 1, 1.0, 1 / 3]))
-def test_count_rounds_half_up_exactly(n, sparsity, rate):
-    exact = Fraction(str(sparsity)) * Fraction(str(rate)) * n
-    assert abs(pruned_count(n, sparsity, rate) - exact) <= Fraction(1, 2)
-    assert Fraction(-1, 2) < pruned_count(n, sparsity, rate) - exact  # a half goes up
+tensors = st.dictionaries(
+    st.sampled_from("abcd"),
+    st.tuples(st.lists(st.integers(0, 4), min_size=1, max_size=3), rates, st.integers(1, 500)),
+    min_size=1,
+)
 
 
-@pytest.mark.parametrize(
-    ("n", "sparsity", "rate", "expected"),
-    [
-        (10, 0.25, 1, 3), (10, 0.15, 1.0, 2), (1000, 0.145, 1, 145), (235200, 0.99, 1, 232848), (1, 0.5, 1, 1),
-        (1, 0.49, 1, 0), (0, 0.9, 1, 0), (100, 0.29, 1, 29), (1000, 0.9, 0.5, 450), (3, np.float64(0.5), 1, 2),
-        (10, 1e-05, 1, 0),
-    ],
-)  # fmt: skip
-def test_count_examples_where_floats_go_wrong(n, sparsity, rate, expected):
-    assert pruned_count(n, sparsity, rate) == expected
+@given(tensors, sparsities, st.sampled_from(["global", "layerwise", "erk", "flops"]), st.integers(0, 9))
+def test_masks_are_nested_and_lose_the_lowest_of_each_group_of_the_budget(layers, levels, scope, seed):
+    generator = torch.Generator().manual_seed(seed)
+    scores = {name: torch.randint(9, tuple(shape), generator=generator) for name, (shape, _, _) in layers.items()}
+    rate, costs = ({name: layer[i] for name, layer in layers.items()} for i in (1, 2))
+    found = masks(scores, levels, scope=scope, rates=rate, costs=costs)
+    denser: dict[str, torch.Tensor] = {name: torch.ones_like(score, dtype=torch.bool) for name, score in scores.items()}
+    for sparsity in sorted(found):
+        kept = found[sparsity].tensors
+        assert not any((kept[name] & ~denser[name]).any() for name in scores)
+        denser = kept
+        for names, pruned in budget(
+            {name: score.shape for name, score in scores.items()}, sparsity, scope, rate, costs
+        ):
+            lost = torch.cat([scores[name][~kept[name]] for name in names])
+            left = torch.cat([scores[name][kept[name]] for name in names])
+            assert len(lost) == pruned
+            assert not len(lost) or not len(left) or lost.max() <= left.min()
 
 
-def test_masks_are_nested():
-    scores = {"a": torch.randn(50, generator=torch.Generator().manual_seed(1)).round(decimals=1)}
-    found = masks(scores, [0.9, 0.1, 0.5], scope="global")
-    assert not (found[0.9].tensors["a"] & ~found[0.5].tensors["a"]).any()
-    assert not (found[0.5].tensors["a"] & ~found[0.1].tensors["a"]).any()
-
-
-def test_groups_of_both_scopes():
-    rate = {"b": 0.5, "d": 0.5}
-    assert groups("abcd", "global", rate) == [(["a", "c"], 1), (["b"], 0.5), (["d"], 0.5)]
-    assert groups("abcd", "layerwise", rate) == [(["a"], 1), (["b"], 0.5), (["c"], 1), (["d"], 0.5)]
-    assert groups("b", "global", {"b": 0.5}) == [(["b"], 0.5)]
-    assert groups("", "global", None) == []
+def test_erk_and_flops_take_the_smallest_of_each_layer():
+    scores = {"a": torch.tensor([[4.0, 1.0], [3.0, 2.0]]), "b": torch.tensor([[10.0, 40.0, 20.0, 30.0] * 3])}
+    kept = masks(scores, [0.5], scope="erk")[0.5].tensors  # 8 weights, 4 : 13 = 1.9 : 6.1
+    assert kept["a"].tolist() == [[True, False], [True, False]]
+    assert kept["b"].tolist() == [[False, True, False, True] * 3]
+    kept = masks(scores, [0.5], scope="flops", costs={"a": 16, "b": 12})[0.5].tensors  # 4 and 1 a weight: 1.6 : 6.4
+    assert [int(layer.sum()) for layer in kept.values()] == [2, 6]
+    kept = masks(scores, [0.75], scope="flops", costs={"a": 80, "b": 12})[0.75].tensors  # 20 and 1: 0.2 : 3.8
+    assert kept["a"].tolist() == [[False, False], [False, False]]
+    assert kept["b"].tolist() == [[False, True, False, False] * 2 + [False, True, False, True]]  # the last 30
 
 
 def test_inputs_are_not_changed_and_need_not_be_contiguous():
@@ -114,7 +119,7 @@ def test_inputs_are_not_changed_and_need_not_be_contiguous():
         ({"sparsities": [0.5, 1.0]}, r"a sparsity is outside \[0, 1\) \(found 1.0\)"),
         ({"sparsities": [-0.1]}, r"a sparsity is outside \[0, 1\)"),
         ({"sparsities": [math.nan]}, r"a sparsity is outside \[0, 1\)"),
-        ({"scope": "local"}, r"scope: no such scope \(found 'local'\)\. Take \"global\" or \"layerwise\""),
+        ({"scope": "local"}, r"scope: no such scope \(found 'local'\)\. Take \"global\", \"layerwise\""),
         ({"rates": {"b": 0.5}}, r"rates: a rate for a layer that has no scores \(found 'b'\)\. Layers: a"),
         ({"rates": {"a": 1.5}}, r"rates\.a: a rate is outside \[0, 1\]"),
         ({"scores": {"a": torch.tensor([1.0, math.nan])}}, r"a: a score is not a number \(found '1 of 2'\)"),

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
+from lth.pruning.allocate import Scope, budget
 from lth.pruning.mask import Mask
-from lth.pruning.threshold import Scope, groups, pruned_count
 from lth.runs.records import Audit
 
 BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -17,22 +17,23 @@ FEWEST = 32  # starts of a sign that it takes before the signs are compared
 
 def check_mask(
     mask: Mask, final_weights: Mapping[str, Tensor] | None, sparsity: float, scope: Scope,
-    rates: Mapping[str, float], prunable: set[str],
+    rates: Mapping[str, float], prunable: set[str], costs: Mapping[str, int] | None = None,
 ) -> dict[str, bool]:  # fmt: skip
     """Returns the checks of a mask that was just made from `final_weights`, None for a control's mask.
 
-    density_exact: every group has exactly its count (a control: the network has). only_prunable_masked: the
-    mask covers exactly the prunable weights. mask_ranks_final_weights: no pruned weight is larger in
-    magnitude than a kept one of its group.
+    density_exact: every group of the prunable weights has exactly the count of its `budget` (a control: the
+    network has). only_prunable_masked: the mask covers exactly the prunable weights.
+    mask_ranks_final_weights: no pruned weight is larger in magnitude than a kept one of its group. Raises
+    LthError as `budget` does, so for the scope "flops" without the `costs` of the prunable layers.
     """
-    sizes = {name: tensor.numel() for name, tensor in mask.tensors.items()}
-    known = {name: rate for name, rate in rates.items() if name in sizes}
-    together = [(names, rate) for names, rate in groups(sizes, scope, known)]
-    wanted = [pruned_count(sum(sizes[name] for name in names), sparsity, rate) for names, rate in together]
+    shapes = {name: tensor.shape for name, tensor in mask.tensors.items() if name in prunable}
+    known = {name: rate for name, rate in rates.items() if name in shapes}
+    together = budget(shapes, sparsity, scope, known, costs)
+    wanted = [pruned for _, pruned in together]
     found = [sum(int((~mask.tensors[name]).count_nonzero()) for name in names) for names, _ in together]
     checks = {
         "density_exact": sum(found) == sum(wanted) if final_weights is None else found == wanted,
-        "only_prunable_masked": set(sizes) == prunable,
+        "only_prunable_masked": set(mask.tensors) == prunable,
     }
     if final_weights is not None:
         checks["mask_ranks_final_weights"] = all(_ranked(mask, final_weights, names) for names, _ in together)

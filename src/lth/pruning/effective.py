@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from lth.pruning.mask import Mask
 IDENTITY = frozenset((
     "relu", "relu6", "hardtanh", "leaky_relu", "rrelu", "prelu", "elu", "selu", "celu", "gelu", "silu", "mish",
     "softplus", "softsign", "sigmoid", "logsigmoid", "tanh", "hardswish", "hardsigmoid", "threshold", "clamp",
-    "softmax", "log_softmax", "dropout", "alpha_dropout", "feature_alpha_dropout", "dropout1d", "dropout2d",
+    "log_softmax", "dropout", "alpha_dropout", "feature_alpha_dropout", "dropout1d", "dropout2d",
     "dropout3d", "batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "local_response_norm",
 ))  # fmt: skip
 POOLING = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
@@ -32,6 +33,7 @@ AVERAGE_TO_SIZE = {
     "adaptive_max_pool2d": functional.adaptive_avg_pool2d,
     "adaptive_max_pool3d": functional.adaptive_avg_pool3d,
 }
+PARTS = ("query", "key", "value")
 
 
 def effective_density(model: nn.Module, mask: Mask, input_shape: Sequence[int]) -> float:
@@ -40,7 +42,8 @@ def effective_density(model: nn.Module, mask: Mask, input_shape: Sequence[int]) 
     `input_shape` is (channels, height, width). The network, untouched, is run once on ones in float64 with
     every weight positive where kept, biases 0, norms and activations the identity, maxima means: a weight
     is live where its gradient is not 0 (Tanaka et al. 2020, section 5; Vysogorets & Kempe 2021, section 3).
-    1 for a mask over no weights.
+    In attention every token reaches every other, so values stay live where all queries or keys are pruned, but
+    not the other way round; learnt tokens and positions count as inputs. 1 for a mask over no weights.
     """
     if not mask.total:
         return 1.0
@@ -78,10 +81,43 @@ class _Paths(TorchFunctionMode):
                 return AVERAGE[name](**{key: given[key] for key in POOLING if given.get(key) is not None})
         if name in AVERAGE_TO_SIZE:
             return AVERAGE_TO_SIZE[name](*args[:2])
+        if name == "softmax" and args:
+            return _attended(args[0])
         if name == "scaled_dot_product_attention":
-            query, key, value = args[:3]
-            return query @ key.mT @ value / key.shape[-2]
+            query, key, value = ((dict(zip(PARTS, args, strict=False)) | options)[part] for part in PARTS)
+            return _attended(query @ key.mT) @ value
+        if name == "multi_head_attention_forward":
+            return _multi_head_attention(inspect.signature(func).bind(*args, **options).arguments)
         return func(*args, **options)
+
+
+def _attended(scores: Tensor) -> Tensor:
+    """Returns attention weights that are even where scores are 0, as a softmax's, and rise with the scores.
+
+    The scores go over their maximum: those of one block would else grow with the cube of the block before.
+    """
+    most = scores.detach().amax()
+    return (1 + scores / most.where(most > 0, 1)) / scores.shape[-1]
+
+
+def _multi_head_attention(given: Mapping[str, Any]) -> tuple[Tensor, Tensor | None]:
+    """Returns what torch's function of this name does, without biases and masks; (tokens, [batch,] features).
+
+    torch calls the parts of its own function out of sight of a TorchFunctionMode.
+    """
+    if given.get("use_separate_proj_weight"):
+        projections = [given[f"{part[0]}_proj_weight"] for part in PARTS]
+    else:
+        projections = given["in_proj_weight"].chunk(3)
+    query, key, value = (
+        functional.linear(given[part], weight).unflatten(-1, (given["num_heads"], -1)).movedim(0, -2)
+        for part, weight in zip(PARTS, projections, strict=True)
+    )
+    weights = _attended(query @ key.mT)
+    output = functional.linear((weights @ value).movedim(-2, 0).flatten(-2), given["out_proj_weight"])
+    if not given.get("need_weights", True):
+        return output, None
+    return output, weights.mean(-3) if given.get("average_attn_weights", True) else weights
 
 
 def _path_weights(model: nn.Module, mask: Mask) -> dict[str, Tensor]:

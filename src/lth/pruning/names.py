@@ -17,25 +17,42 @@ def bare_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def convolution_and_linear_weights(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Returns the weights of the convolution and linear layers by bare parameter name, in module order.
+    """Returns the weights of the convolution, linear and attention layers by bare parameter name, in module order.
 
-    Raises ModelError where a weight is no plain parameter of its layer (parametrized, or a
-    torch.nn.utils.prune hook) or is tied to another layer's: a mask on it would not hold.
+    Those of torch.nn.MultiheadAttention are its input projections and its output projection. Raises ModelError
+    where a weight is no plain parameter of its layer (parametrized, or a torch.nn.utils.prune hook) or is tied
+    to another layer's: a mask on it would not hold.
     """
     weights: dict[str, nn.Parameter] = {}
     owners: dict[int, str] = {}
-    for name, module in _unwrapped(model).named_modules():
-        if not isinstance(module, _ConvNd | nn.Linear):
-            continue
-        at = _bare_name(f"{name}.weight" if name else "weight")
-        if "weight" not in module._parameters:
-            cure = "Remove the parametrization or the torch.nn.utils.prune hook first."
-            raise ModelError("the weight is computed from other parameters, so a mask would not hold", at=at, cure=cure)
-        owner = owners.setdefault(id(module.weight), at)
-        if owner != at:
-            raise ModelError(f"the weight is tied to {owner}", at=at, cure="Give each layer a weight of its own.")
-        weights[at] = module.get_parameter("weight")
+    for path, module in _unwrapped(model).named_modules():
+        for name in _weights(module):
+            at = _bare_name(f"{path}.{name}" if path else name)
+            if at in weights:
+                continue  # the output projection of an attention is a linear layer too
+            weight = _plain(module, name, at)
+            owner = owners.setdefault(id(weight), at)
+            if owner != at:
+                raise ModelError(f"the weight is tied to {owner}", at=at, cure="Give each layer a weight of its own.")
+            weights[at] = weight
     return weights
+
+
+def _weights(module: nn.Module) -> tuple[str, ...]:
+    """The names of a layer's prunable weights, below the layer."""
+    if isinstance(module, nn.MultiheadAttention):
+        packed = module._qkv_same_embed_dim
+        inputs = ("in_proj_weight",) if packed else ("q_proj_weight", "k_proj_weight", "v_proj_weight")
+        return (*inputs, "out_proj.weight")
+    return ("weight",) if isinstance(module, _ConvNd | nn.Linear) else ()
+
+
+def _plain(module: nn.Module, name: str, at: str) -> nn.Parameter:
+    holder, _, attribute = name.rpartition(".")
+    if attribute not in module.get_submodule(holder)._parameters:
+        cure = "Remove the parametrization or the torch.nn.utils.prune hook first."
+        raise ModelError("the weight is computed from other parameters, so a mask would not hold", at=at, cure=cure)
+    return module.get_parameter(name)
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

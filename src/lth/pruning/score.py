@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from lth.errors import LthError
+from lth.pruning.allocate import Scope
 from lth.pruning.mask import Mask
 from lth.pruning.names import convolution_and_linear_weights
-from lth.pruning.threshold import Scope, masks
+from lth.pruning.threshold import masks
 
 
 def magnitude(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -25,13 +26,20 @@ def magnitude(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def magnitude_masks(
     model_or_weights: nn.Module | Mapping[str, Tensor], sparsities: Sequence[float],
     *, scope: Scope = "global", rates: Mapping[str, float] | None = None, names: Iterable[str] | None = None,
+    costs: Mapping[str, int] | None = None,
 ) -> dict[float, Mask]:  # fmt: skip
     """Returns, for each sparsity, the mask that prunes the weights of smallest magnitude.
 
-    From a network: the weights of its convolution and linear layers, or those of `names`. From a mapping:
+    From a network: the weights of its convolution, linear and attention layers, or those of `names`. From a mapping:
     all its tensors, which must have two or more dimensions, or those of `names`. `rates` (by parameter
-    name) multiplies a layer's sparsity. Raises LthError for names that are not there and as `masks` does.
+    name) multiplies a layer's sparsity. `scope` says where the kept weights go, see `lth.pruning.allocate.budget`;
+    "flops" needs `costs`, the multiply-adds of each layer by parameter name, as
+    `lth.models.prunable.multiply_adds(model, input_shape)` counts them. Raises LthError for names that are not
+    there, for costs that the scope would ignore, and as `masks` does.
     """
+    if costs is not None and scope != "flops":
+        cure = 'Leave costs out, or take scope = "flops".'
+        raise LthError('only the scope "flops" reads multiply-adds', at="costs", value=f"scope {scope!r}", cure=cure)
     if isinstance(model_or_weights, nn.Module):
         weights: Mapping[str, Tensor] = convolution_and_linear_weights(model_or_weights)
     else:
@@ -41,8 +49,8 @@ def magnitude_masks(
     elif not isinstance(model_or_weights, nn.Module):
         _refuse_biases(weights)
     if not weights:
-        raise LthError("no weights to prune", cure="Prunable are the weights of convolution and linear layers.")
-    return masks(magnitude(weights), sparsities, scope=scope, rates=rates)
+        raise LthError("no weights to prune", cure="Prunable are the weights of convolution, linear and attention layers.")
+    return masks(magnitude(weights), sparsities, scope=scope, rates=rates, costs=costs)
 
 
 def _chosen(weights: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:

@@ -2,69 +2,42 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from fractions import Fraction
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lth.errors import LthError
+from lth.pruning.allocate import Scope, budget
 from lth.pruning.mask import Mask
-
-Scope = Literal["global", "layerwise"]
 
 
 def masks(
-    scores: Mapping[str, Tensor], sparsities: Sequence[float],
-    *, scope: Scope, rates: Mapping[str, float] | None = None,
+    scores: Mapping[str, Tensor], sparsities: Sequence[float], *, scope: Scope,
+    rates: Mapping[str, float] | None = None, costs: Mapping[str, int] | None = None,
 ) -> dict[float, Mask]:  # fmt: skip
     """Returns, for each sparsity, the mask that prunes the lowest scores, nested from one sparsity to the next.
 
-    In a group of n weights exactly `pruned_count(n, sparsity, rate)` are pruned; equal scores (0.0 and -0.0
-    are equal) go in the order of the layers, then of the flat index. The groups are those of `groups`.
-    Raises LthError for a sparsity outside [0, 1), a bad rate, or scores that are not numbers.
+    Which layers are ranked together, and exactly how many weights each group loses, says `budget`; equal
+    scores (0.0 and -0.0 are equal) go in the order of the layers, then of the flat index. `costs` holds the
+    multiply-adds of each layer, which only the scope "flops" reads. Raises LthError for a sparsity outside
+    [0, 1), for scores that are not numbers, and as `budget` does.
     """
     for sparsity in sparsities:
         if not 0 <= sparsity < 1:
             raise LthError("a sparsity is outside [0, 1)", value=sparsity, cure="Write 90 % as 0.9.")
+    shapes = {name: score.shape for name, score in scores.items()}
     kept: dict[float, dict[str, Tensor]] = {sparsity: {} for sparsity in sparsities}
-    for names, rate in groups(scores, scope, rates):
+    budgets = [budget(shapes, sparsity, scope, rates, costs) for sparsity in kept]
+    for group in zip(*budgets, strict=True):
+        names, _ = group[0]  # the same at every sparsity
         keys = _keys({name: scores[name] for name in names})
         ranked = np.sort(keys)
-        for sparsity in sparsities:
-            pruned = pruned_count(len(keys), sparsity, rate)
+        for sparsity, (_, pruned) in zip(kept, group, strict=True):
             survives = keys >= ranked[pruned] if pruned < len(keys) else np.zeros(len(keys), dtype=bool)
-            kept[sparsity] |= _split(survives, {name: scores[name].shape for name in names})
+            kept[sparsity] |= _split(survives, {name: shapes[name] for name in names})
     return {sparsity: Mask({name: layers[name] for name in scores}) for sparsity, layers in kept.items()}
-
-
-def pruned_count(n: int, sparsity: float, rate: float) -> int:
-    """Returns sparsity * rate * n rounded half up, in exact arithmetic on the decimals as they are written."""
-    return math.floor(Fraction(str(sparsity)) * Fraction(str(rate)) * n + Fraction(1, 2))
-
-
-def groups(names: Iterable[str], scope: Scope, rates: Mapping[str, float] | None) -> list[tuple[list[str], float]]:
-    """Returns the layers that are ranked together, each group with its rate.
-
-    Layerwise: every layer by itself. Global: all layers of rate 1 together, every other layer by itself.
-    Raises LthError for an unknown scope, a rate outside [0, 1], or one for a layer that is not there.
-    """
-    layers, given = list(names), dict(rates or {})
-    if scope not in ("global", "layerwise"):
-        raise LthError("no such scope", at="scope", value=scope, cure='Take "global" or "layerwise".')
-    for name, rate in given.items():
-        if name not in layers:
-            cure = f"Layers: {', '.join(layers[:8])}."
-            raise LthError("a rate for a layer that has no scores", at="rates", value=name, cure=cure)
-        if not 0 <= rate <= 1:
-            cure = "A rate of 0.5 halves the sparsity."
-            raise LthError("a rate is outside [0, 1]", at=f"rates.{name}", value=rate, cure=cure)
-    together = [name for name in layers if scope == "global" and given.get(name, 1) == 1]
-    alone = [([name], given.get(name, 1)) for name in layers if name not in together]
-    return ([(together, 1)] if together else []) + alone
 
 
 def _keys(scores: Mapping[str, Tensor]) -> np.ndarray:

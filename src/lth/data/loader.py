@@ -19,6 +19,7 @@ from lth.errors import DataError
 from lth.spec.schema import Data
 
 FLOAT_LIMIT = 2 << 30
+DEVICE_SHARE = 0.25  # of a GPU's free memory; data that would take more stay in the host's
 PIECE = 1 << 18
 Part = Literal["train", "validation", "test"]
 
@@ -28,19 +29,26 @@ class Resident:
     and deviation of all training and validation images; labels int64.
 
     Normalised float32 images are made once; where they would take more than `limit` bytes the images stay
-    uint8 and are normalised batch by batch, to the same bits.
+    uint8 and are normalised batch by batch, to the same bits. Where those are too many for a GPU they stay
+    in the host's memory (`home`), and each batch is copied through pinned memory while the GPU computes.
     """
 
-    def __init__(self, dataset: Dataset, data: Data, seed: int, device: torch.device, *, limit: int = FLOAT_LIMIT):
+    def __init__(
+        self, dataset: Dataset, data: Data, seed: int, device: torch.device,
+        *, limit: int = FLOAT_LIMIT, channels_last: bool = False, home: torch.device | None = None,
+    ):  # fmt: skip
         _, height, width, channels = dataset.images.shape
         self.data, self.device, self.classes = data, device, len(dataset.class_names)
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.home = _home(dataset, device) if home is None else home
         self.input_shape = (channels, height, width)
         self.split = split(len(dataset.labels), data, seed)
         self.train_examples = len(self.split.train)
         self.steps_per_epoch = self.train_examples // data.batch_size
         _check(data, self.train_examples, self.input_shape)
         self.normalize = Normalizer.of(dataset.images, device)
-        self.as_float = 4 * (dataset.images.size + dataset.test_images.size) <= limit
+        at_home = self.home == device
+        self.as_float = at_home and 4 * (dataset.images.size + dataset.test_images.size) <= limit
         black = torch.zeros(channels, 1, 1, dtype=torch.uint8, device=device)
         self._black = self.normalize(black) if self.as_float else black
         self._parts = {
@@ -64,18 +72,29 @@ class Resident:
         """The test images and labels, as `train`."""
         return self._whole("test")
 
-    def batches(self, part: Part, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields the images and labels of a part in order, `size` at a time: no more is normalised at once."""
-        x, y = self._parts[part]
-        for images, labels in zip(x.split(size), y.split(size), strict=True):
-            yield images if self.as_float else self.normalize(images), labels
+    def batches(self, part: Part, size: int, rank: int = 0, world: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields the images and labels of a part in order, `size` at a time: no more is normalised at once.
+
+        Of `world` processes each gets a run of whole batches, so that all of them together have the part in order.
+        """
+        pairs = list(zip(*(one.split(size) for one in self._parts[part]), strict=True))
+        for images, labels in pairs[len(pairs) * rank // world : len(pairs) * (rank + 1) // world]:
+            images = images.to(self.device)
+            x = images if self.as_float else self.normalize(images)
+            yield x.contiguous(memory_format=self.layout), labels
 
     def gather(self, positions: Tensor, moved: Moves | None) -> Tensor:
         """Returns the normalised training images at `positions` (B,) among the training ids, moved if so told."""
-        x = self._parts["train"][0].index_select(0, positions)
+        images = self._parts["train"][0]
+        if self.home == self.device:
+            x = images.index_select(0, positions)
+        else:
+            pinned = torch.empty((len(positions), *self.input_shape), dtype=torch.uint8, pin_memory=True)
+            torch.index_select(images, 0, positions.to(self.home), out=pinned)
+            x = pinned.to(self.device, non_blocking=True)
         if moved is not None:
             x = move(x, moved, self.data.augment.crop, self._black)
-        return x if self.as_float else self.normalize(x)
+        return (x if self.as_float else self.normalize(x)).contiguous(memory_format=self.layout)
 
     def labels(self, positions: Tensor) -> Tensor:
         """Returns the labels of the training images at `positions` (B,)."""
@@ -83,14 +102,14 @@ class Resident:
 
     def _whole(self, part: Part) -> tuple[Tensor, Tensor]:
         x, y = self._parts[part]
-        return (x if self.as_float else self.normalize(x)), y
+        return (x if self.as_float else self.normalize(x.to(self.device))), y
 
     def _load(self, images: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> tuple[Tensor, Tensor]:
         dtype = torch.float32 if self.as_float else torch.uint8
-        x = torch.empty((len(ids), *self.input_shape), dtype=dtype, device=self.device)
+        x = torch.empty((len(ids), *self.input_shape), dtype=dtype, device=self.home)
         rows = max(1, PIECE // images[0].size)
         for first in range(0, len(ids), rows):
-            piece = torch.from_numpy(images[ids[first : first + rows]]).to(self.device).permute(0, 3, 1, 2)
+            piece = torch.from_numpy(images[ids[first : first + rows]]).to(self.home).permute(0, 3, 1, 2)
             x[first : first + rows] = self.normalize(piece) if self.as_float else piece
         return x, torch.from_numpy(labels[ids]).to(self.device)
 
@@ -107,19 +126,25 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Stream:
-    """The batches of a training; a function of the two seeds and the step, whoever asks and in whatever order."""
+    """The batches of a training; a function of the two seeds and the step, whoever asks and in whatever order.
+
+    Of `world` processes that train one network each gets an equal, contiguous share of every batch.
+    """
 
     resident: Resident
     order_seed: int
     augment_seed: int
+    rank: int = 0
+    world: int = 1
     _latest: dict[int, Epoch] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def batch_at(self, step: int) -> tuple[Tensor, Tensor]:
-        """Returns images (G,C,H,W) and labels (G,) of a step, counted from the start of training, not of the epoch."""
+        """Returns images (G / world,C,H,W) and labels of a step, counted from the start of training."""
         number, at = divmod(step, self.resident.steps_per_epoch)
         epoch = self._epoch(number)
-        size = self.resident.data.batch_size
-        part = slice(at * size, (at + 1) * size)
+        share = self.resident.data.batch_size // self.world
+        first = at * self.resident.data.batch_size + self.rank * share
+        part = slice(first, first + share)
         moved = None if epoch.moves is None else epoch.moves[part]
         return self.resident.gather(epoch.positions[part], moved), epoch.labels[part]
 
@@ -152,3 +177,10 @@ def _check(data: Data, examples: int, shape: tuple[int, int, int]) -> None:
         what = f"the border is as wide as the images of {shape[1]} x {shape[2]} pixels"
         cure = "Take a smaller crop; 4 is usual for 32 pixels."
         raise DataError(what, at="data.augment.crop", value=data.augment.crop, cure=cure)
+
+
+def _home(dataset: Dataset, device: torch.device) -> torch.device:
+    """Where the images stay: on the device, or in the host's memory where a GPU has no room for them."""
+    if device.type != "cuda" or dataset.images.size <= DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return device
+    return torch.device("cpu")

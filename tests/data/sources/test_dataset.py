@@ -22,6 +22,14 @@ def test_grey_images_get_a_channel_and_classes_their_numbers() -> None:
     assert dataset.class_names == ("0", "1", "2")
 
 
+def test_classes_may_have_names_which_are_no_part_of_the_id() -> None:
+    dataset = small()
+    arrays = (dataset.images, dataset.labels), (dataset.test_images, dataset.test_labels)
+    named = make_dataset("small", *arrays, ["cat", "dog", "emu"])
+    assert named.class_names == ("cat", "dog", "emu")
+    assert named.dataset_id == dataset.dataset_id
+
+
 def test_arrays_cannot_be_written() -> None:
     with pytest.raises(ValueError, match="read-only"):
         small().images[0] = 1

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+from lth.data.sources.cifar import open_cifar
 from lth.data.sources.dataset import Dataset
 from lth.data.sources.digits import open_digits
+from lth.data.sources.imagefolder import open_imagefolder
 from lth.data.sources.mnist import open_mnist
 from lth.data.sources.synthetic import open_synthetic
 from lth.errors import DataError
@@ -16,18 +19,26 @@ __all__ = ["SOURCES", "Dataset", "open_source"]
 SOURCES: dict[str, Callable[[str], Dataset]] = {
     "digits": open_digits,
     "mnist": open_mnist,
+    "cifar10": partial(open_cifar, classes=10),
+    "cifar100": partial(open_cifar, classes=100),
+    "imagefolder": open_imagefolder,
     "synthetic": open_synthetic,
 }
 
 
-def open_source(source: str) -> Dataset:
+def open_source(source: str, image_size: int | None = None) -> Dataset:
     """Returns the data set that "digits", "mnist:DIR" or "synthetic:examples=2000,classes=4" names.
 
-    Raises DataError for a source that does not exist or cannot be read, MissingExtraError for one that needs
-    a package that is not installed.
+    `image_size` is the height = width in pixels that imagefolder makes of its images. Raises DataError for a source
+    that does not exist or cannot be read, MissingExtraError for one that needs a package that is not installed.
     """
     kind, _, rest = source.partition(":")
     if kind not in SOURCES:
         cure = f"Take one of: {', '.join(SOURCES)}; for a folder of idx files write mnist:DIR."
         raise DataError("no such source", at="data.source", value=source, cure=cure)
+    if kind == "imagefolder":
+        return open_imagefolder(rest, image_size)
+    if image_size is not None:
+        what = f"would be ignored: {kind} has images of one size"
+        raise DataError(what, at="data.image_size", value=image_size, cure="Take the line away.")
     return SOURCES[kind](rest)

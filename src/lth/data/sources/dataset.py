@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,16 +38,20 @@ class Dataset:
 
 
 def make_dataset(
-    name: str, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], classes: int
+    name: str,
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    classes: int | Sequence[str],
 ) -> Dataset:
-    """Returns the data set of (images, labels) for training and test, its classes named by their numbers.
+    """Returns the data set of (images, labels) for training and test; `classes` are the names, or their number.
 
-    Images are uint8 (n,h,w) or (n,h,w,c); labels are any whole numbers below `classes`.
+    Images are uint8 (n,h,w) or (n,h,w,c); labels are any whole numbers below the number of classes. Names are
+    no part of `dataset_id`.
     """
     images, test_images = (one[..., None] if one.ndim == 3 else one for one in (train[0], test[0]))
     labels, test_labels = (one.astype(np.int64) for one in (train[1], test[1]))
-    dataset_id = content_id([images, labels, test_images, test_labels], classes)
-    class_names = tuple(str(label) for label in range(classes))
+    class_names = tuple(map(str, range(classes)) if isinstance(classes, int) else classes)
+    dataset_id = content_id([images, labels, test_images, test_labels], len(class_names))
     return Dataset(name, images, labels, test_images, test_labels, class_names, dataset_id)
 
 

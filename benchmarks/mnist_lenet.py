@@ -22,7 +22,6 @@ import argparse
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
-from threading import Event
 
 import numpy as np
 import torch
@@ -38,7 +37,8 @@ from lth.models.registry import build
 from lth.pruning.mask import Mask
 from lth.pruning.score import magnitude_masks
 from lth.spec.schema import Data, Model, Train
-from lth.training.loop import Trainee, train
+from lth.training.loop import train
+from lth.training.trainee import Trainee
 
 BATCH, LR, SPARSITY = 128, 0.1, 0.8
 MEAN, STD = (0.1307,), (0.3081,)
@@ -143,7 +143,7 @@ def arms(folder: str, steps: int, rounds: int) -> dict[str, Callable[[], float]]
     epochs = (rounds + 1) * steps // resident.steps_per_epoch + 1
     recipe = Train.model_validate({"epochs": epochs, "optimizer": {"name": "sgd", "lr": LR}})
     trainee = Trainee("lth", model, recipe, resident.steps_per_epoch, mask=mask)
-    moments = train([trainee], Stream(resident, 0, 0), range(steps, (rounds + 2) * steps, steps), Event())
+    moments = train([trainee], Stream(resident, 0, 0), range(steps, (rounds + 2) * steps, steps), lambda: False)
 
     def with_lth() -> float:
         next(moments)

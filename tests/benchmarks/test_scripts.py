@@ -55,3 +55,34 @@ def test_demo_prints_its_wall_time():
     out = run("demo.py", "--quick")
     assert "tickets and controls: 1, failed: 0" in out
     assert re.search(r"^wall seconds: median \d+\.\d, range .* n = 1$", out, re.MULTILINE)
+
+
+@pytest.mark.long
+def test_training_prints_every_ratio_with_its_range_and_target():
+    out = run("training.py", "--quick")
+    for network in ("LeNet-300-100", "ResNet-20", "MobileNetV2@32"):
+        assert re.search(
+            rf"^mask / \(forward \+ backward\), {network}, .* %  +[\d.]+ to [\d.]+ +<= ", out, re.MULTILINE
+        )
+    assert re.search(r"^optimizer \+ mask, MobileNetV2: .*x +.* >= 2x$", out, re.MULTILINE)
+    assert len(re.findall(r"eager NCHW fp32 +[\d.]+x ", out)) == 3
+    assert re.search(r"^decodes, K = 8: 32 apart, 4 in lockstep +8x", out, re.MULTILINE)
+
+
+@pytest.mark.long
+def test_gpu_prints_a_table_also_where_there_is_no_gpu():
+    out = run("gpu.py", "--quick")
+    rows = [line.split(" | ") for line in out.splitlines() if line.startswith("| ")]
+    assert not any("broke" in row[1] for row in rows), out
+    exact = [row for row in rows if "the same bits" in row[0] or "has the bits" in row[0]]
+    assert len(exact) == 6
+    assert all(row[1] == "True" for row in exact)
+    if "no GPU" in out.splitlines()[0]:
+        assert sum(row[1].startswith("not measured") for row in rows) == 5
+
+
+def test_open_lth_wants_a_checkout(mnist: Path):
+    command = [sys.executable, str(BENCHMARKS / "open_lth.py"), str(mnist), str(mnist)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == f"{mnist} is no checkout of open_lth (it holds no open_lth.py)\n"

@@ -1,0 +1,255 @@
+"""Claim: masks cost next to nothing, and tickets trained in lockstep by lth pass more examples a second than the same
+networks trained one by one the usual way (benchmarks/plain.py: eager, NCHW, default SGD, mask before every forward).
+
+One thread, CPU time, made-up images; the arms of a comparison interleave, printed are medians over the rounds and the
+range of the rounds' ratios. Both sides get the same batches from the same stream: gathered, cropped, flipped; the
+usual way once for every ticket, lth once for all.
+
+    python benchmarks/training.py              # about ten minutes; --only mask, update, tickets, decode for a part
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from hardware import describe
+from lth.data.loader import Resident, Stream
+from lth.data.sources import open_source
+from lth.models.registry import build
+from lth.pruning.score import magnitude_masks
+from lth.spec.schema import Data, Model, Train
+from lth.training.loop import Batches, train
+from lth.training.precision import channels_last
+from lth.training.recipe import update
+from lth.training.trainee import Trainee
+from plain import Plain
+
+TICKETS = 4
+CPU = torch.device("cpu")
+Arm = Callable[[], None]
+# name: model, arguments, image size, channels, batch
+NETWORKS: dict[str, tuple[str, dict[str, Any], int, int, int]] = {
+    "LeNet-300-100": ("lenet_300_100", {}, 28, 1, 128),
+    "ResNet-20": ("resnet_20", {}, 32, 3, 128),
+    "MobileNetV2@32": ("mobilenet_v2", {"stem_stride": 1}, 32, 3, 64),
+    "MobileNetV2@96": ("mobilenet_v2", {}, 96, 3, 32),
+}
+
+
+class Bench:
+    """A network of NETWORKS, its data, and tickets of it to train either way."""
+
+    def __init__(self, name: str, quick: bool = False):
+        self.name, (model, arguments, size, channels, batch) = name, NETWORKS[name]
+        self.batch = 4 if quick else batch
+        source = f"synthetic:examples={8 * self.batch},test_examples=10,size={size},channels={channels},classes=10"
+        augment = {"crop": 4, "flip": True} if channels == 3 else {}
+        self.data = Data.model_validate(
+            {"source": source, "batch_size": self.batch, "validation": {"count": self.batch}, "augment": augment}
+        )
+        self.model, self.dataset = Model(name=model, arguments=arguments), open_source(source)
+
+    def stream(self, last: bool) -> Stream:
+        return Stream(Resident(self.dataset, self.data, 0, CPU, channels_last=last), 0, 0)
+
+    def network(self) -> torch.nn.Module:
+        resident_shape = (self.dataset.images.shape[3], *self.dataset.images.shape[1:3])
+        return build(self.model, resident_shape, 10, 0)
+
+    def recipe(self, **changes: Any) -> Train:
+        optimizer = {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
+        return Train.model_validate({"epochs": 100_000, "optimizer": optimizer, **changes})
+
+    def trainees(self, count: int, **changes: Any) -> list[Trainee]:
+        recipe, made = self.recipe(**changes), list[Trainee]()
+        for _ in range(count):
+            model = self.network()
+            mask = magnitude_masks(model, [0.8])[0.8]
+            gradient = made[0].gradient if made else None
+            last = channels_last(model, recipe)
+            made.append(Trainee("t", model, recipe, 7, mask=mask, channels_last=last, gradient=gradient))
+        return made
+
+    def plain(self, precision: str = "fp32") -> Plain:
+        model = self.network()
+        return Plain(model, magnitude_masks(model, [0.8])[0.8].tensors, 0.01, 0.9, precision)
+
+
+def cpu_seconds(arm: Arm) -> float:
+    began = time.process_time()
+    arm()
+    return time.process_time() - began
+
+
+def compare(arms: dict[str, Arm], rounds: int) -> dict[str, list[float]]:
+    """Returns the CPU seconds of each arm in each round, after one round that is not counted."""
+    for arm in arms.values():
+        arm()
+    timed = [{name: cpu_seconds(arm) for name, arm in arms.items()} for _ in range(rounds)]
+    return {name: [each[name] for each in timed] for name in arms}
+
+
+def row(what: str, ratios: list[float], target: str, shown: str = "x") -> None:
+    scale, unit = (100, " %") if shown == "%" else (1, "x")
+    span = f"{min(ratios) * scale:.3g} to {max(ratios) * scale:.3g}"
+    print(f"{what:<66}{median(ratios) * scale:>9.3g}{unit:<3}{span:>20}   {target}", flush=True)
+
+
+def advance(group: list[Trainee], batches: Batches, steps: int) -> None:
+    """Returns nothing; the loop of `lth run`, for so many steps."""
+    next(train(group, batches, {group[0].step + steps}, lambda: False))
+
+
+def mask_cost(name: str, target: str, rounds: int, steps: int) -> None:
+    """Prints the mask's share of forward and backward, from the parts of real steps."""
+    bench, shares = Bench(name, steps < 8), []
+    (one,), stream = bench.trainees(1), bench.stream(last=True)
+    spent: dict[str, float] = {}
+    latest = 0.0
+
+    def clock(part: str) -> None:
+        nonlocal latest
+        moment = time.process_time()
+        spent[part] = spent.get(part, 0.0) + moment - latest
+        latest = time.process_time()
+
+    for _ in range(rounds + 1):
+        spent.clear()
+        for _ in range(steps):
+            x, y = stream.batch_at(one.step)
+            latest = time.process_time()
+            one.advance(x, y, clock)
+        shares.append(spent["mask"] / (spent["forward"] + spent["backward"]))
+    row(f"mask / (forward + backward), {name}, batch {bench.batch}", shares[1:], target, "%")
+
+
+def update_cost(rounds: int, steps: int) -> None:
+    """Prints what gradient reset, update and mask cost the usual way over what they cost here."""
+    bench = Bench("MobileNetV2@32", steps < 8)
+    (one,), usual, stream = bench.trainees(1), bench.plain(), bench.stream(last=False)
+    usual.advance(*stream.batch_at(0))
+    gradients = [parameter.grad for parameter in usual.model.parameters()]
+
+    def plain() -> None:
+        for _ in range(steps):
+            usual.optimizer.step()
+            usual.apply_mask()
+            usual.optimizer.zero_grad()
+            for parameter, gradient in zip(usual.model.parameters(), gradients, strict=True):
+                parameter.grad = gradient
+
+    def ours() -> None:
+        assert one.mask is not None
+        for _ in range(steps):
+            one.gradient.mul_(one.mask)
+            update(one.weights, one.gradient, one.state, 0.01, one.recipe.optimizer, one.flat.decayed)
+            one.gradient.zero_()
+
+    timed = compare({"plain": plain, "lth": ours}, rounds)
+    ratios = [a / b for a, b in zip(timed["plain"], timed["lth"], strict=True)]
+    row("optimizer + mask, MobileNetV2: default SGD + mask loop / lth", ratios, ">= 2x")
+
+
+def tickets(name: str, precision: str, target: str, rounds: int, steps: int) -> None:
+    """Prints ticket-examples a second of lockstep training over those of the usual way, one by one."""
+    bench = Bench(name, steps == 1)
+    group, usual = bench.trainees(TICKETS, precision=precision), [bench.plain("fp32") for _ in range(TICKETS)]
+    ours, theirs = bench.stream(last=True), bench.stream(last=False)
+
+    def lockstep() -> None:
+        advance(group, ours, steps)
+
+    def one_by_one() -> None:
+        for one in usual:
+            for step in range(steps):
+                one.advance(*theirs.batch_at(step))
+
+    timed = compare({"plain": one_by_one, "lth": lockstep}, rounds)
+    ratios = [a / b for a, b in zip(timed["plain"], timed["lth"], strict=True)]
+    rate = TICKETS * steps * bench.batch / median(timed["lth"])
+    what = f"{name}, {precision}, K = {TICKETS}, batch {bench.batch} ({rate:,.0f} ticket-examples/s) / eager NCHW fp32"
+    row(what, ratios, target)
+
+
+class FromJpeg:
+    """The batches of a stream, every image decoded from JPEG each time it is asked for; `decodes` counts them."""
+
+    def __init__(self, stream: Stream, images: np.ndarray):
+        self.stream, self.decodes = stream, 0
+        self.files = []
+        for image in images:
+            buffer = io.BytesIO()
+            Image.fromarray(image).save(buffer, "JPEG", quality=90)
+            self.files.append(buffer.getvalue())
+
+    def batch_at(self, step: int) -> tuple[Tensor, Tensor]:
+        size, resident = self.stream.resident.data.batch_size, self.stream.resident
+        epoch, at = divmod(step, resident.steps_per_epoch)
+        ids = self.stream.ids(epoch)[at * size : (at + 1) * size]
+        pixels = np.stack([np.asarray(Image.open(io.BytesIO(self.files[one]))) for one in ids])
+        self.decodes += len(ids)
+        x = resident.normalize(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+        return x.contiguous(memory_format=resident.layout), self.stream.batch_at(step)[1]
+
+
+def decodes(rounds: int, steps: int) -> None:
+    """Prints decodes and CPU time of 8 tickets in lockstep and of 8 separate runs, every image decoded from JPEG."""
+    bench = Bench("MobileNetV2@96", steps == 1)
+    batches = FromJpeg(bench.stream(last=True), bench.dataset.images)
+    group, alone = bench.trainees(8), bench.trainees(8)
+    counted: dict[str, int] = {}
+
+    def run(name: str, groups: list[list[Trainee]]) -> None:
+        before = batches.decodes
+        for one in groups:
+            advance(one, batches, steps)
+        counted[name] = batches.decodes - before
+
+    arms = {"lth": lambda: run("lth", [group]), "alone": lambda: run("alone", [[one] for one in alone])}
+    timed = compare(arms, rounds)
+    ratios = [a / b for a, b in zip(timed["alone"], timed["lth"], strict=True)]
+    row(
+        f"decodes, K = 8: {counted['alone']} apart, {counted['lth']} in lockstep",
+        [counted["alone"] / counted["lth"]],
+        "8x",
+    )
+    row("CPU time of the same: 8 runs apart / lockstep, MobileNetV2@96", ratios, "reported")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", default=["mask", "update", "tickets", "decode"])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--quick", action="store_true", help="a step or two, to see that the script works")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    rounds, scale = (1, 0) if arguments.quick else (arguments.rounds, 1)
+    print(describe("lth", "torch", "numpy", "pillow"))
+    print(f"one thread, CPU time, n = {rounds} rounds; medians, then the range of the rounds, then the target")
+    if "mask" in arguments.only:
+        for name, target, steps in (
+            ("LeNet-300-100", "<= 3 %", 300), ("ResNet-20", "<= 0.1 %", 10), ("MobileNetV2@32", "<= 0.5 %", 8),
+        ):  # fmt: skip
+            mask_cost(name, target, rounds, steps * scale or 2)
+    if "update" in arguments.only:
+        update_cost(rounds, 40 * scale or 2)
+    if "tickets" in arguments.only:
+        tickets("ResNet-20", "fp32", ">= 1.25x", rounds, 3 * scale or 1)
+        tickets("ResNet-20", "bf16", ">= 1.8x", rounds, 3 * scale or 1)
+        tickets("MobileNetV2@96", "fp32", ">= 1.6x", rounds, 3 * scale or 1)
+    if "decode" in arguments.only:
+        decodes(rounds, 2 * scale or 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -36,7 +36,7 @@ confirm_seeds = 2
 launcher = "{launcher}"
 workers = 2
 tickets_per_worker = 4
-checkpoint_seconds = 0
+checkpoint_epochs = 1
 """
 
 

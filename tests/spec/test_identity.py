@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from spec.documents import Document, documents, smallest
 
 from lth.spec import Spec
-from lth.spec.identity import canonical, differing_keys, digest, experiment, unit_key
+from lth.spec.identity import LATER, canonical, differing_keys, digest, experiment, unit_key
+from lth.spec.keys import EXAMPLES
 
 # A digest that moves closes every run directory there is: a key added later must be left out of
 # `experiment` while it has its default.
@@ -129,6 +130,8 @@ def test_what_is_explored_selected_and_executed_never_changes_a_key(document: Do
         "name": "other",
         **{key: other[key] for key in ("seeds", "grid", "select", "execute") if key in other},
     }
+    for bound in ("device", "data_parallel", "cuda_graphs", "entry_minutes") if "execute" in other else ():
+        changed["execute"].pop(bound, None)
     before, after = Spec.model_validate(document), Spec.model_validate(changed)
     assert experiment(before) == experiment(after)
     where = {"kind": "dense", "seed": 0}
@@ -141,6 +144,8 @@ def test_what_is_explored_selected_and_executed_never_changes_a_key(document: Do
         ("digits", "digits"),
         ("mnist:data/mnist", "mnist"),
         ("mnist:/somewhere/else:x", "mnist"),
+        ("cifar10:data/cifar10", "cifar10"),
+        ("imagefolder:pictures.tar", "imagefolder"),
         ("synthetic", "synthetic"),
         ("synthetic:examples=20,seed=3", "synthetic:examples=20,seed=3"),
     ],
@@ -163,7 +168,22 @@ CHANGES: list[tuple[str, Any]] = [
     ("train__optimizer__momentum", 0.9),
     ("train__schedule", {"name": "cosine"}),
     ("train__evaluate_every", "2ep"),
+    ("train__guard_epochs", 4),
+    ("train__optimizer__decay_norm_and_bias", False),
+    ("train__label_smoothing", 0.1),
+    ("train__clip_norm", 1.0),
+    ("train__ema", 0.99),
+    ("train__micro_batch", 32),
+    ("train__precision", "bf16"),
+    ("train__precision", "tf32"),
+    ("train__layout", "channels_last"),
+    ("train__layout", "contiguous"),
+    ("train__compile", True),
+    ("train__deterministic", False),
+    ("train__entry", "mine.training:train"),
     ("prune__scope", "global"),
+    ("prune__scope", "erk"),
+    ("prune__scope", "flops"),
     ("prune__exclude", ["fc1"]),
     ("prune__rates", {"fc1": 0.5}),
     ("grid__order", "replay"),
@@ -173,6 +193,46 @@ CHANGES: list[tuple[str, Any]] = [
 def test_each_key_that_changes_results_changes_the_experiment() -> None:
     digests = [digest(experiment(spec_of(**{key: value}))) for key, value in CHANGES]
     assert len({digest(experiment(spec_of())), *digests}) == len(CHANGES) + 1
+
+
+def test_a_later_key_at_its_default_leaves_the_experiment_as_it_was() -> None:
+    for (*tables, key), default in LATER.items():
+        written = spec_of(**{"__".join([*tables, key]): default})
+        assert experiment(written) == experiment(spec_of())
+        assert f'"{key}"' not in canonical(experiment(written))
+
+
+def test_the_size_of_images_is_in_the_hash_of_the_data_alone() -> None:
+    folder = spec_of(data__source="imagefolder:pictures")
+    assert experiment(spec_of(data__source="imagefolder:pictures", data__image_size=96)) == experiment(folder)
+
+
+EXECUTED: list[tuple[str, Any]] = [
+    ("launcher", "processes"),
+    ("workers", 2),
+    ("tickets_per_worker", 3),
+    ("device", "cuda"),
+    ("data_parallel", 2),
+    ("cuda_graphs", True),
+    ("checkpoint_seconds", 1.0),
+    ("checkpoint_epochs", 1),
+    ("attempts", 1),
+    ("resume_other_numerics", True),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), EXECUTED)
+def test_how_the_work_is_done_never_changes_the_experiment(key: str, value: Any) -> None:
+    split = {"train__micro_batch": 32} if key == "data_parallel" else {}
+    assert experiment(spec_of(**split, **{f"execute__{key}": value})) == experiment(spec_of(**split))
+
+
+def test_the_limit_of_another_training_never_changes_the_experiment() -> None:
+    entry = {"train__entry": "mine.training:train"}
+    assert experiment(spec_of(**entry, execute__entry_minutes=60)) == experiment(spec_of(**entry))
+    assert {f"execute.{key}" for key in [*dict(EXECUTED), "entry_minutes"]} == {
+        key for key in EXAMPLES if key.startswith("execute.")
+    }
 
 
 def test_unit_keys_differ_by_data_and_coordinates() -> None:

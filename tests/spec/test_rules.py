@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from spec.documents import Document, smallest
 
 from lth.errors import SpecError
@@ -11,6 +15,7 @@ from lth.spec.problems import check
 from lth.spec.rules import check_moments
 
 SGD, STEP = {"name": "sgd", "lr": 0.1}, {"name": "step"}
+ENTRY = {"train__entry": "mine.training:train"}
 
 
 @pytest.mark.parametrize(
@@ -45,11 +50,106 @@ SGD, STEP = {"name": "sgd", "lr": 0.1}, {"name": "step"}
             'grid.controls_at: would be ignored: there are no controls (found "all"). '
             'Add controls = ["reinit"], or drop controls_at',
         ),
+        (
+            {"data__image_size": 96},
+            {"data__image_size": 96, "data__source": "imagefolder:pictures"},
+            "data.image_size: would be ignored: the source has images of one size (found 96). "
+            "Drop it; only imagefolder:DIR resizes its images",
+        ),
+        (
+            {"train__micro_batch": 24},
+            {"train__micro_batch": 16},
+            "train.micro_batch: does not divide data.batch_size = 64 (found 24). Set micro_batch = 16",
+        ),
+        (
+            {"train__micro_batch": 128},
+            {"train__micro_batch": 64},
+            "train.micro_batch: does not divide data.batch_size = 64 (found 128). Set micro_batch = 64",
+        ),
+        (
+            {"data__batch_size": 2**31 - 1, "train__micro_batch": 2**31 - 2},
+            {"data__batch_size": 2**31 - 1, "train__micro_batch": 1},
+            "train.micro_batch: does not divide data.batch_size = 2147483647 (found 2147483646). Set micro_batch = 1",
+        ),
+        (
+            {"execute__data_parallel": 3},
+            {"execute__data_parallel": 2, "train__micro_batch": 32},
+            "execute.data_parallel: does not divide data.batch_size = 64 (found 3). Set data_parallel = 2",
+        ),
+        (
+            {"execute__data_parallel": 4},
+            {"execute__data_parallel": 4, "train__micro_batch": 16},
+            "execute.data_parallel: batch norm would see other batches than in one process (found 4). "
+            "Set train.micro_batch = 16, which goes through the network at once in either",
+        ),
+        (
+            {"execute__data_parallel": 4, "train__micro_batch": 32},
+            {"execute__data_parallel": 4, "train__micro_batch": 4},
+            "execute.data_parallel: does not divide the 2 micro-batches of a step (64 / 32) (found 4). "
+            "Set train.micro_batch = 16, or use fewer processes",
+        ),
+        (
+            {"train__precision": "tf32", "execute__device": "cpu"},
+            {"train__precision": "tf32", "execute__device": "cuda"},
+            'train.precision: needs a GPU (found "tf32"). Set execute.device = "cuda", or precision = "fp32"',
+        ),
+        (
+            {"execute__cuda_graphs": True, "execute__device": "cpu"},
+            {"execute__cuda_graphs": True},
+            'execute.cuda_graphs: would be ignored on the CPU (found true). Set execute.device = "cuda", or drop it',
+        ),
+        (
+            {"execute__cuda_graphs": True, "train__compile": True},
+            {"train__compile": True},
+            "execute.cuda_graphs: cannot capture a compiled network (found true). "
+            "Take one of train.compile and cuda_graphs",
+        ),
+        (
+            {"execute__cuda_graphs": True, "train__micro_batch": 8},
+            {"train__micro_batch": 8},
+            "execute.cuda_graphs: cannot capture a step of several micro-batches (found true). "
+            "Take one of train.micro_batch and cuda_graphs",
+        ),
+        (
+            {"execute__cuda_graphs": True, **ENTRY},
+            ENTRY,
+            "execute.cuda_graphs: would be ignored: train.entry trains (found true). Drop it, or train.entry",
+        ),
+        (
+            {"execute__data_parallel": 2, "train__micro_batch": 32, **ENTRY},
+            {"train__micro_batch": 32, **ENTRY},
+            "execute.data_parallel: would be ignored: train.entry trains (found 2). Drop it, or train.entry",
+        ),
+        (
+            {"execute__entry_minutes": 60},
+            {"execute__entry_minutes": 60, **ENTRY},
+            "execute.entry_minutes: would be ignored: there is no train.entry (found 60.0). "
+            "Add train.entry, or drop it",
+        ),
     ],
 )
 def test_a_rule(wrong: Document, right: Document, line: str) -> None:
     assert check(smallest(**wrong)) == [line]
     assert isinstance(check(smallest(**right)), Spec)
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(2, 64))
+def test_what_a_cure_sets_is_valid(batch: int, micro: int, world: int) -> None:
+    """Each cure is followed, which takes at most a few of them."""
+    changes = {"data__batch_size": batch, "train__micro_batch": micro, "execute__data_parallel": world}
+    for _ in range(4):
+        found = check(smallest(**changes))
+        if isinstance(found, Spec):
+            break
+        (key, value), *_ = re.findall(r"Set (?:train\.)?(micro_batch|data_parallel) = (\d+)", found[0])
+        changes[f"{'train' if key == 'micro_batch' else 'execute'}__{key}"] = int(value)
+    assert isinstance(found, Spec)
+
+
+@pytest.mark.parametrize(("micro", "world"), [(24, 1), (32, 3)])
+def test_a_rule_between_batches_is_not_tried_on_stand_ins(micro: int, world: int) -> None:
+    document = smallest(data__batch_size="96", train__micro_batch=micro, execute__data_parallel=world)
+    assert check(document) == ['data.batch_size: expected a whole number (found "96"). Write it without quotes: 96']
 
 
 def test_moments_in_iterations_are_held_against_the_data() -> None:

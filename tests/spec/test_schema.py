@@ -53,6 +53,12 @@ def test_a_spec_is_frozen() -> None:
         ("lenet_300_100", {"exclude": ["fc1"]}, "layerwise", ("fc1",), {"output": 0.5}),
         ("lenet_300_100", {"scope": "global"}, "global", (), {"output": 0.5}),
         ("lenet_300_100", {"rates": {}}, "layerwise", (), {}),
+        ("conv_2", {}, "layerwise", (), {"output": 0.5}),
+        ("conv_4", {"exclude": ["output"]}, "layerwise", ("output",), {}),
+        ("conv_6", {}, "layerwise", (), {"output": 0.5}),
+        ("vgg_16", {}, "global", (), {}),
+        ("resnet_20", {"scope": "erk"}, "erk", (), {}),
+        ("vit_small", {"scope": "flops"}, "flops", (), {}),
         ("mobilenet_v2", {}, "global", ("depthwise",), {}),
         ("mobilenet_v2", {"exclude": []}, "global", (), {}),
         ("mine.models:Net", {}, "global", (), {}),
@@ -108,9 +114,17 @@ VARIANTS: dict[str, Document] = {
 }
 
 
+# What some examples need beside them.
+COMPANIONS: dict[str, Document] = {
+    "data.image_size": {"data__source": "imagefolder:pictures"},
+    "execute.entry_minutes": {"train__entry": "mine.training:train"},
+}
+
+
 @pytest.mark.parametrize("key", [key for key in KEYS.values() if not key.table], ids=lambda key: ".".join(key.path))
 def test_every_example_is_valid(key: Key) -> None:
     changes: Document = {"train__epochs": 40, "grid__controls": ["reinit"], "train__optimizer__momentum": 0.9}
     if key.variants and key.path[-1] != "name":
         changes = {"__".join(key.path[:-1]): copy.deepcopy(VARIANTS[key.variants[0]]), "train__epochs": 40}
+    changes |= COMPANIONS.get(".".join(key.path), {})
     Spec.model_validate(smallest(**{**changes, "__".join(key.path): example(key.path)}))

@@ -10,6 +10,8 @@ from lth.errors import LthError
 PRESETS = {
     "digits_lenet": "handwritten digits of scikit-learn, LeNet-300-100: 500 tickets in minutes on two cores",
     "mnist_lenet": "MNIST, LeNet-300-100, trained as in the reference implementation of the lottery ticket papers",
+    "cifar10_resnet20": "CIFAR-10, ResNet-20, trained as in Renda et al. 2020: meant for a GPU",
+    "cifar10_vgg16": "CIFAR-10, VGG-16, trained as in Frankle et al. 2020: meant for a GPU",
 }
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lth.spec.step import Step
-from lth.spec.values import Count, Flag, Fraction, Number, Whole, refused
+from lth.spec.values import Count, Flag, Fraction, Function, Number, Whole, refused
 
 
 class Section(BaseModel):
@@ -22,6 +22,7 @@ class SGD(Section):
     momentum: Fraction = 0.0
     nesterov: Flag = False
     weight_decay: Number = Field(default=0.0, ge=0)
+    decay_norm_and_bias: Flag = True
 
 
 class Adam(Section):
@@ -30,6 +31,7 @@ class Adam(Section):
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     eps: Number = Field(default=1e-8, gt=0)
     weight_decay: Number = Field(default=0.0, ge=0)
+    decay_norm_and_bias: Flag = True
 
 
 Optimizer = Annotated[SGD | Adam, Field(discriminator="name")]
@@ -69,7 +71,15 @@ class Train(Section):
     epochs: Count
     optimizer: Optimizer
     schedule: Schedule = Constant(name="constant")
-    precision: Literal["fp32"] = "fp32"
+    label_smoothing: Fraction = 0.0
+    clip_norm: Annotated[Number, Field(gt=0)] | None = None
+    ema: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    micro_batch: Count | None = None
+    precision: Literal["fp32", "bf16", "tf32"] = "fp32"
+    layout: Literal["auto", "channels_last", "contiguous"] = "auto"
+    compile: Flag = False
+    deterministic: Flag = True
+    entry: Function | None = None
     evaluate_every: Step = Step(1)
     guard_epochs: Whole = 5
 

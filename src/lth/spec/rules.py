@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isqrt
 from typing import TYPE_CHECKING
 
 from pydantic_core import PydanticCustomError
@@ -26,6 +27,11 @@ def broken(spec: Spec) -> Iterator[PydanticCustomError]:
         yield from _late(spec, "train.schedule.milestones", spec.train.schedule.milestones)
     yield from _late(spec, "grid.rewind", spec.grid.rewind)
     yield from _idle_controls(spec)
+    yield from _image_size(spec)
+    yield from _micro_batch(spec)
+    yield from _data_parallel(spec)
+    yield from _device(spec)
+    yield from _entry(spec)
 
 
 def check_moments(spec: Spec, steps_per_epoch: int, at: object = None) -> None:
@@ -82,3 +88,73 @@ def _idle_controls(spec: Spec) -> Iterator[PydanticCustomError]:
         cure = 'Add controls = ["reinit"], or drop controls_at'
         what, needs = "would be ignored: there are no controls", ("grid.controls",)
         yield refused(what, cure, key="grid.controls_at", value="all", needs=needs)
+
+
+def _image_size(spec: Spec) -> Iterator[PydanticCustomError]:
+    if spec.data.image_size is not None and not spec.data.source.startswith("imagefolder:"):
+        cure = "Drop it; only imagefolder:DIR resizes its images"
+        what = "would be ignored: the source has images of one size"
+        yield refused(what, cure, key="data.image_size", value=spec.data.image_size, needs=("data.source",))
+
+
+def _micro_batch(spec: Spec) -> Iterator[PydanticCustomError]:
+    batch, micro = spec.data.batch_size, spec.train.micro_batch
+    if micro is not None and batch % micro:
+        what, cure = f"does not divide data.batch_size = {batch}", f"Set micro_batch = {_divisor(batch, micro)}"
+        yield refused(what, cure, key="train.micro_batch", value=micro, needs=("data.batch_size",))
+
+
+def _data_parallel(spec: Spec) -> Iterator[PydanticCustomError]:
+    """Each process takes whole micro-batches, so that batch norm and sums are those of one process."""
+    batch, micro, world = spec.data.batch_size, spec.train.micro_batch, spec.execute.data_parallel
+    if world == 1 or (micro is not None and batch % micro):
+        return
+    if batch % world:
+        what, cure = f"does not divide data.batch_size = {batch}", f"Set data_parallel = {_divisor(batch, world)}"
+    elif micro is None:
+        what = "batch norm would see other batches than in one process"
+        cure = f"Set train.micro_batch = {batch // world}, which goes through the network at once in either"
+    elif batch // micro % world:
+        what = f"does not divide the {batch // micro} micro-batches of a step ({batch} / {micro})"
+        cure = f"Set train.micro_batch = {_divisor(batch // world, micro)}, or use fewer processes"
+    else:
+        return
+    needs = ("data.batch_size", "train.micro_batch")
+    yield refused(what, cure, key="execute.data_parallel", value=world, needs=needs)
+
+
+def _divisor(of: int, most: int) -> int:
+    """The largest divisor that is at most `most`."""
+    small = [one for one in range(1, isqrt(of) + 1) if of % one == 0]
+    return max(one for one in (*small, *(of // one for one in small)) if one <= most)
+
+
+def _device(spec: Spec) -> Iterator[PydanticCustomError]:
+    graphs, on_cpu = spec.execute.cuda_graphs, spec.execute.device == "cpu"
+    key, needs = "execute.cuda_graphs", ("execute.device",)
+    if spec.train.precision == "tf32" and on_cpu:
+        what, cure = "needs a GPU", 'Set execute.device = "cuda", or precision = "fp32"'
+        yield refused(what, cure, key="train.precision", value="tf32", needs=needs)
+    if graphs and on_cpu:
+        what, cure = "would be ignored on the CPU", 'Set execute.device = "cuda", or drop it'
+        yield refused(what, cure, key=key, value=True, needs=needs)
+    if graphs and spec.train.compile:
+        what, cure = "cannot capture a compiled network", "Take one of train.compile and cuda_graphs"
+        yield refused(what, cure, key=key, value=True, needs=("train.compile",))
+    if graphs and spec.train.micro_batch is not None:
+        what, cure = "cannot capture a step of several micro-batches", "Take one of train.micro_batch and cuda_graphs"
+        yield refused(what, cure, key=key, value=True, needs=("train.micro_batch",))
+
+
+def _entry(spec: Spec) -> Iterator[PydanticCustomError]:
+    """Switches of our own training do nothing for another's, and the other way round."""
+    execute, needs = spec.execute, ("train.entry",)
+    if spec.train.entry is None:
+        if execute.entry_minutes != type(execute).model_fields["entry_minutes"].default:
+            what, cure = "would be ignored: there is no train.entry", "Add train.entry, or drop it"
+            yield refused(what, cure, key="execute.entry_minutes", value=execute.entry_minutes, needs=needs)
+        return
+    for name, value, off in (("cuda_graphs", execute.cuda_graphs, False), ("data_parallel", execute.data_parallel, 1)):
+        if value != off:
+            what = "would be ignored: train.entry trains"
+            yield refused(what, "Drop it, or train.entry", key=f"execute.{name}", value=value, needs=needs)

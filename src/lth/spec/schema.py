@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from lth.spec.recipe import (
     SGD,
@@ -21,7 +21,7 @@ from lth.spec.recipe import (
 )
 from lth.spec.rules import broken
 from lth.spec.step import Step
-from lth.spec.values import LARGEST, Count, Flag, Fraction, Number, Text, Whole, refused
+from lth.spec.values import LARGEST, Count, Flag, Fraction, Name, Number, Text, Whole, refused
 
 __all__ = [
     "SGD",
@@ -70,6 +70,7 @@ class Augment(Section):
 class Data(Section):
     source: Text
     batch_size: Count
+    image_size: Count | None = None
     split_seed: Whole = 0
     validation: Validation = Validation(fraction=0.1)
     augment: Augment = Augment()
@@ -86,7 +87,7 @@ class Prune(Section):
 
     method: Literal["one_shot"] = "one_shot"
     score: Literal["magnitude"] = "magnitude"
-    scope: Literal["global", "layerwise"]
+    scope: Literal["global", "layerwise", "erk", "flops"]
     exclude: tuple[Text, ...] = ()
     rates: dict[str, Annotated[Number, Field(ge=0, le=1)]] = Field(default_factory=dict)
 
@@ -136,7 +137,11 @@ class Execute(Section):
     workers: Count | Literal["auto"] = "auto"
     tickets_per_worker: Count = 16
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    checkpoint_seconds: Number = Field(default=60.0, ge=0)
+    data_parallel: Count = 1
+    cuda_graphs: Flag = False
+    checkpoint_seconds: Number = Field(default=60.0, gt=0)
+    checkpoint_epochs: Whole = 0
+    entry_minutes: Number = Field(default=1440.0, gt=0)
     attempts: Count = 3
     resume_other_numerics: Flag = False
 
@@ -144,6 +149,9 @@ class Execute(Section):
 # How each network is usually ranked (Frankle and Carbin 2019; Renda et al. 2020); the user's own classes rank globally.
 USUAL_SCOPE: dict[str, dict[str, Any]] = {
     "lenet_300_100": {"scope": "layerwise", "rates": {"output": 0.5}},
+    "conv_2": {"scope": "layerwise", "rates": {"output": 0.5}},
+    "conv_4": {"scope": "layerwise", "rates": {"output": 0.5}},
+    "conv_6": {"scope": "layerwise", "rates": {"output": 0.5}},
     "mobilenet_v2": {"scope": "global", "exclude": ("depthwise",)},
 }
 
@@ -168,7 +176,7 @@ STRUCTURE_ONLY = object()
 class Spec(Section):
     """One experiment: data, model, recipe, pruning, grid, selection, and how it is executed."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    name: Name
     seeds: tuple[Whole, ...] = Field(default=(0,), min_length=1)
     data: Data
     model: Model

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 LARGEST = 2**31 - 1
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+FUNCTION = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 
 
 def decimal(value: float) -> str:
@@ -27,6 +29,8 @@ Count = Annotated[int, Field(strict=True, ge=1, le=LARGEST)]
 Number = Annotated[float, Field(strict=True), AfterValidator(_unsigned_zero)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Text = Annotated[str, StringConstraints(min_length=1)]
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+Function = Annotated[str, StringConstraints(pattern=FUNCTION)]
 
 
 def refused(

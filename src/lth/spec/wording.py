@@ -12,10 +12,11 @@ from pydantic_core import ErrorDetails
 
 from lth.spec.keys import FREE, KEYS, example, nearest
 from lth.spec.toml import dotted, is_table, shown, written
+from lth.spec.values import FUNCTION, NAME
 
 Path = tuple[str | int, ...]
 
-SHARES = {"sparsities", "tolerance", "fraction", "confidence"}
+SHARES = {"sparsities", "tolerance", "fraction", "confidence", "label_smoothing"}
 EXPECTED = {
     "int_type": "a whole number",
     "float_type": "a number",
@@ -24,7 +25,8 @@ EXPECTED = {
     "string_type": "a text in quotes",
     "string_unicode": "a text of valid characters",
     "string_too_short": "a text that is not empty",
-    "string_pattern_mismatch": 'letters, digits, ".", "_" and "-", first a letter or digit, at most 100 of them',
+    NAME: 'letters, digits, ".", "_" and "-", first a letter or digit, at most 100 of them',
+    FUNCTION: 'a function as "package.module:function"',
     "tuple_type": "a list",
     "too_short": "at least one value",
     "too_long": "no more than two values",
@@ -96,7 +98,8 @@ def _expected(details: ErrorDetails) -> str:
     if choices := _choices(details):
         quoted = [f'"{choice}"' for choice in choices]
         return quoted[0] if len(quoted) == 1 else f"one of {', '.join(quoted)}"
-    return EXPECTED.get(details["type"], "a table").format(**details.get("ctx", {}))
+    context = details.get("ctx", {})
+    return EXPECTED.get(context.get("pattern", details["type"]), "a table").format(**context)
 
 
 def _add(path: tuple[str, ...]) -> str:

@@ -1,83 +1,33 @@
-"""Workers killed at random moments, Ctrl-C, a full disk, a loss that is not a number: nothing lost, same bits."""
+"""Ctrl-C, a dead worker, a full disk, damaged saved states, a loss that is not a number: nothing lost, same bits."""
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 
 import pytest
-from end_to_end.conftest import environment, hashes, lth, records, write_spec
+from end_to_end.conftest import environment, hashes, lth, write_spec
 
-from lth.runs.run import start_run
+from lth.experiment import doers
+from lth.grid.unit import Cell, Dense
+from lth.grid.work import loop
+from lth.runs.layout import previous
+from lth.runs.run import Run, start_run
 from lth.spec.load import load_spec
 
-LONG = os.environ.get("LTH_ALL", "0") not in ("", "0")
-KILLS = 20 if LONG else 3
 
-
-def start(*words: str | Path, log: Path | None = None) -> subprocess.Popen[str]:
-    """Returns the running command `lth WORDS`, its stderr appended to `log` or piped."""
+def start(*words: str | Path) -> subprocess.Popen[str]:
+    """Returns the running command `lth WORDS`."""
     command = [sys.executable, "-m", "lth", *map(str, words)]
-    options = {"env": {**environment(), "LTH_LOG": "DEBUG"}, "text": True, "stdout": subprocess.PIPE}
-    if log is None:
-        return subprocess.Popen(command, stderr=subprocess.PIPE, **options)
-    with open(log, "a") as heard:
-        return subprocess.Popen(command, stderr=heard, **options)
-
-
-def steps_in(log: str) -> list[tuple[str, int]]:
-    """Returns every (unit, step) at which the log says a network stood at the end of an epoch."""
-    lines = re.findall(r"DEBUG step (\d+): (.*)", log)
-    return [(name, int(step)) for step, names in lines for name in names.split()]
-
-
-def test_workers_killed_at_random_moments_lose_nothing(tmp_path: Path) -> None:
-    """`lth work` is killed with SIGKILL in mid-training, again and again; every hash is that of the undisturbed run.
-
-    Repeated work is bounded: with a checkpoint at every epoch's end, a kill repeats at most the epoch it struck
-    for each of the tickets in lockstep. The first kill comes as soon as one of sixteen epochs is done, so that at
-    least one training must be resumed.
-    """
-    draw, run, log = random.Random(7), tmp_path / "run", tmp_path / "log"
-    spec, undisturbed = write_spec(tmp_path, epochs=16), tmp_path / "undisturbed"
-    assert lth("run", spec, "--into", undisturbed).returncode == 0
-    start_run(run, load_spec(spec))
-    log.touch()
-    for kill in range(KILLS):
-        worker = start("work", run, "--wait", log=log)
-        _wait_until_it_trains(worker, log)
-        time.sleep(draw.uniform(0.0, 0.1) if kill else 0.0)
-        assert worker.poll() is None, "all was done before this kill: make the experiment longer"
-        worker.send_signal(signal.SIGKILL)
-        worker.communicate()
-    assert len(records(run)) < len(records(undisturbed))
-    last = start("work", run, "--wait", log=log)
-    last.communicate(timeout=300)
-    assert last.returncode == 0, log.read_text()
-    assert hashes(run) == hashes(undisturbed)
-    assert all(record["audit"]["passed"] for record in records(run).values())
-    said = log.read_text()
-    assert "starts over" not in said
-    assert " goes on at step " in said
-    stood = steps_in(said)
-    repeated = len(stood) - len(set(stood))
-    assert repeated <= KILLS * 4, "more than one epoch of the four tickets in lockstep was repeated for a kill"
-
-
-def _wait_until_it_trains(worker: subprocess.Popen[str], log: Path) -> None:
-    """Returns when the worker has trained an epoch more than its predecessors."""
-    before, limit = log.read_text().count("DEBUG step"), time.monotonic() + 60
-    while log.read_text().count("DEBUG step") == before:
-        assert worker.poll() is None, log.read_text()
-        assert time.monotonic() < limit
-        time.sleep(0.005)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), text=True)
 
 
 def test_processes_give_the_bits_of_local(finished: Path, tmp_path: Path) -> None:
@@ -168,3 +118,51 @@ def test_a_disk_that_fills_up_is_said_and_the_run_goes_on_when_there_is_room(fin
         assert hashes(small / "run") == hashes(finished)
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+FIRST = ("s0.5-r0-seed0", "s0.8-r0-seed0", "s0.95-r0-seed0", "s0.5-r1ep-seed0")  # four in lockstep
+
+
+def work_until(run: Run, reached: Callable[[], bool]) -> None:
+    """Returns when a worker in this process, told to stop as soon as `reached` says so, has stopped."""
+
+    class Reached(Event):
+        def is_set(self) -> bool:
+            if not super().is_set() and reached():
+                self.set()
+            return super().is_set()
+
+    stop = Reached()
+    do = doers(run, stop)
+    loop(run, {kind: do[kind] for kind in (Dense, Cell)}, stop)
+
+
+def damaged(content: bytes) -> bytes:
+    return content[: len(content) // 2] + bytes([content[len(content) // 2] ^ 0x40]) + content[len(content) // 2 + 1 :]
+
+
+def test_a_damaged_saved_state_falls_back_to_the_one_before_and_two_to_the_start(
+    finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Saved at every step, four tickets in lockstep are stopped; then one has both of its saved states, one the
+    newest that is whole, one the one before, one none."""
+    spec = write_spec(tmp_path)
+    spec.write_text(spec.read_text().replace("checkpoint_epochs = 1", "checkpoint_seconds = 1e-9"))
+    run = start_run(tmp_path / "run", load_spec(spec))
+    saved = {name: run.layout.resume(f"cells/{name}") for name in FIRST}
+    work_until(run, lambda: all(previous(path).exists() for path in saved.values()))
+    assert {path.name for path in run.path.glob("cells/*/resume")} == {"resume"}
+    assert not list(run.path.glob("cells/*/result.json"))
+    intact, older, newer, none = FIRST
+    previous(saved[older]).write_bytes(damaged(previous(saved[older]).read_bytes()))
+    saved[newer].write_bytes(damaged(saved[newer].read_bytes()))
+    saved[none].write_bytes(saved[none].read_bytes()[:-100])
+    previous(saved[none]).write_bytes(b"")
+    with caplog.at_level("INFO", "lth"):
+        work_until(run, lambda: set(FIRST) <= hashes(run.path).keys())
+    steps = {name: int(step) for name, step in re.findall(r"(\S+) goes on at step (\d+)", caplog.text)}
+    assert steps.keys() == {intact, older, newer}
+    assert steps[newer] == steps[intact] - 1 == steps[older] - 1, "saved at every step"
+    warned = re.findall(r"(\S+): the saved state (\S+) is unusable \(damaged", caplog.text)
+    assert warned == [(newer, "resume"), (none, "resume"), (none, "resume-previous")]
+    assert {name: hashes(run.path)[name] for name in FIRST} == {name: hashes(finished)[name] for name in FIRST}

@@ -27,6 +27,8 @@ rewind = ["0", "1ep3it"]
 controls = ["reinit"]
 controls_at = "all"
 [execute]
+launcher = "{launcher}"
+workers = 2
 tickets_per_worker = {together}
 """
 OWN = """
@@ -44,14 +46,16 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_grid_of_the_network_passes_every_audit_and_lockstep_leaves_no_trace(name: str, tmp_path: Path) -> None:
+def test_a_grid_of_the_network_passes_every_audit_and_lockstep_and_processes_leave_no_trace(
+    name: str, tmp_path: Path
+) -> None:
     model, arguments = MODELS[name]
     (tmp_path / "own_models.py").write_text(OWN)
     options = {"env": {**environment(), "PYTHONPATH": str(tmp_path)}}
     found = {}
-    for together in (1, 4):
+    for together, launcher in ((1, "local"), (4, "processes")):
         spec = tmp_path / f"{together}.toml"
-        spec.write_text(SPEC.format(name=name, model=model, arguments=arguments, together=together))
+        spec.write_text(SPEC.format(name=name, model=model, arguments=arguments, together=together, launcher=launcher))
         run = tmp_path / f"run{together}"
         done = lth("run", spec, "--into", run, **options)
         assert done.returncode == 0, done.stderr

@@ -125,7 +125,7 @@ def test_json() -> None:
     found = plan_of(train_examples=640, parameters=10).as_json()
     assert json.loads(json.dumps(found)) == found
     assert list(found)[:3] == ["name", "epochs", "steps_per_epoch"]
-    assert list(found)[3:] == ["stages", "longest_chain_epochs", "most_at_once", "total"]
+    assert list(found)[3:] == ["stages", "longest_chain_epochs", "most_at_once", "time", "total"]
     assert found["total"] == {
         "kind": "total",
         "units": 3,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event
 
 import pytest
 import torch
@@ -16,7 +15,8 @@ from lth.pruning.mask import Mask
 from lth.pruning.score import magnitude_masks
 from lth.spec.recipe import Train
 from lth.training.checkpoint import load_resume, resume, save_resume, state_of, weights_hash
-from lth.training.loop import Trainee, train
+from lth.training.loop import train
+from lth.training.trainee import Trainee
 
 STEPS = 6  # steps an epoch
 OPTIMIZERS = {
@@ -54,8 +54,12 @@ def trainee(name: str, step: int = 0, sparsity: float | None = None, optimizer: 
     return Trainee(name, model, recipe(optimizer), STEPS, step=step, mask=mask)
 
 
+def never() -> bool:
+    return False
+
+
 def run(trainees: list[Trainee]) -> list[str]:
-    list(train(trainees, Noise(), (), Event()))
+    list(train(trainees, Noise(), (), never))
     return [weights_hash(state_of(one)) for one in trainees]
 
 
@@ -76,7 +80,7 @@ def test_pruned_weights_gradients_and_optimizer_state_are_exactly_zero_after_eve
     assert one.mask is not None
     pruned = one.mask == 0
     assert 0 < int(pruned.sum()) < len(pruned)
-    for _ in train([one], Noise(), range(20), Event()):
+    for _ in train([one], Noise(), range(20), never):
         state = [one.weights, one.gradient, *one.state.values()]
         for values in state:
             if isinstance(values, Tensor) and values.shape == pruned.shape:
@@ -114,19 +118,14 @@ def test_the_flat_buffers_train_as_plain_pytorch_does() -> None:
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.mul_(masks.get(name, torch.ones_like(parameter)))
-    list(train([one], Noise(), (), _after(one, 3)))
+    stop_after(one, 3)
     for name, value in model.state_dict().items():
         assert torch.allclose(value, one.model.state_dict()[name], atol=1e-5), name
 
 
-def _after(one: Trainee, steps: int) -> Event:
-    """An event that is set once the trainee has taken `steps` steps."""
-
-    class Counting(Event):
-        def is_set(self) -> bool:
-            return one.step >= steps
-
-    return Counting()
+def stop_after(one: Trainee, steps: int) -> None:
+    """Trains until the trainee has taken `steps` steps, and no further."""
+    next(train([one], Noise(), (), lambda: one.step >= steps))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -134,7 +133,7 @@ def _after(one: Trainee, steps: int) -> Event:
 def test_a_resumed_training_has_the_bits_of_an_undisturbed_one(tmp_path: Path, optimizer: str, stop_at: int) -> None:
     whole = run([trainee("a", 0, 0.7, optimizer)])
     first = trainee("a", 0, 0.7, optimizer)
-    list(train([first], Noise(), (), _after(first, stop_at)))
+    stop_after(first, stop_at)
     save_resume(tmp_path / "resume", first, "key", {}, [], {})
     second = trainee("a", 0, 0.7, optimizer)
     content, _ = load_resume(tmp_path / "resume", "key", {})
@@ -146,7 +145,7 @@ def test_a_resumed_training_has_the_bits_of_an_undisturbed_one(tmp_path: Path, o
 
 def test_a_resume_that_loses_momentum_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = trainee("a", 0, 0.7)
-    list(train([first], Noise(), (), _after(first, 4)))
+    stop_after(first, 4)
     save_resume(tmp_path / "resume", first, "key", {}, [], {})
     content, _ = load_resume(tmp_path / "resume", "key", {})
     assert content is not None

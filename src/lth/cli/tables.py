@@ -6,6 +6,7 @@ import shutil
 import sys
 import textwrap
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -18,6 +19,7 @@ from lth.runs.run import Run
 from lth.spec.schema import Spec
 
 if TYPE_CHECKING:
+    from lth.planning.cost import Plan
     from lth.results.selection import Selection
     from lth.results.walk import Level
 
@@ -39,14 +41,23 @@ def percent(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{100 * value:.{digits}f} %"
 
 
-def show_plan(spec: Spec, as_json: bool) -> None:
-    """Returns nothing; prints what a run of the spec would take, with steps and disk where the data can be read."""
+def show_plan(spec: Spec, as_json: bool, into: Path | None = None) -> None:
+    """Returns nothing; prints what a run of the spec would take, with steps and disk where the data can be read.
+
+    With the wall time, where the run directory `into` (default runs/NAME) has measured facts.
+    """
     from lth.grid.next import wanted
+    from lth.grid.work import worker_count
     from lth.planning.cost import plan
+    from lth.planning.wall import mismatch
     from lth.runs.records import Results
 
+    run = Run(into or Path("runs") / spec.name, spec)
     examples, parameters, remark = _sizes(spec)
-    cost = plan(spec, train_examples=examples, parameters=parameters)
+    facts = run.facts()
+    why = mismatch(spec, facts, examples, parameters)
+    known = None if why else facts
+    cost = plan(spec, train_examples=examples, parameters=parameters, facts=known, workers=worker_count(run))
     first = [unit.id for unit in wanted(spec, Results())]
     if as_json:
         return emit({**cost.as_json(), "units": first})
@@ -60,8 +71,40 @@ def show_plan(spec: Spec, as_json: bool) -> None:
     console.print(
         f"At most {cost.most_at_once} trainings at once; the longest chain is {cost.longest_chain_epochs:g} epochs."
     )
-    if remark:
+    if cost.steps_per_epoch is None:
         console.print(f"Steps and disk are unknown: {remark}")
+    _show_time(console, run, cost, why)
+
+
+def _show_time(console: Console, run: Run, cost: Plan, why: str) -> None:
+    from lth.planning.wall import FORMULA, settings_to_measure
+
+    if cost.time is None:
+        other = f" (the facts in {run.path} are not of this experiment: {why})" if why else ""
+        sets = " ".join(f"--set '{one}'" for one in settings_to_measure(run.spec, cost.steps_per_epoch))
+        elsewhere = f"runs/{run.spec.name}-measured"
+        console.print(
+            f"\nThe wall time is not known yet{other}: a dense network has to be trained first. For a quick one:"
+        )
+        print(f"  lth run SPEC --into {elsewhere} {sets}\n  lth run SPEC --into {elsewhere} --dry-run")
+        return
+    time = cost.time
+    step = f"{1000 * time.seconds_per_step:.3g} ms a step of a ticket, {time.tickets_together} in lockstep"
+    dense = f"the first {duration(time.dense_seconds)} of it dense networks alone"
+    console.print(f"\nPredicted from what was measured in {run.path} on {time.device} ({step}):")
+    console.print(f"  with 1 worker   {duration(time.serial_seconds)}, {dense}")
+    if time.workers > 1:
+        chain = f"the longest chain alone takes {duration(time.longest_chain_seconds)}"
+        console.print(f"  with {time.workers} workers  {duration(time.seconds)}; {chain}")
+    print(FORMULA)
+
+
+def duration(seconds: float) -> str:
+    """Returns the time in the largest unit that leaves a number of at least 2."""
+    for unit, one in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * one:
+            return f"{seconds / one:.3g} {unit}"
+    return f"{seconds:.3g} s"
 
 
 def _sizes(spec: Spec) -> tuple[int | None, int | None, str]:
@@ -111,7 +154,20 @@ def show_status(run: Run, seen: Status) -> None:
     table = _table("cells", "done", "running", "waiting", "failed", left=0)
     table.add_row(*(str(value) for value in seen.as_json().values()))
     console.print(table)
+    if line := speed(run):
+        console.print(line)
     show_failures(seen)
+
+
+def speed(run: Run) -> str:
+    """Returns a line on how fast the networks were trained, and which waited longest for data; "" if unknown."""
+    timed = [result for result in run.results().done.values() if result.examples_per_second is not None]
+    if not timed:
+        return ""
+    usual = median(result.examples_per_second or 0.0 for result in timed)
+    slowest = max(timed, key=lambda result: result.data_share or 0.0)
+    wait = f"data took at most {percent(slowest.data_share, 1)} of a step ({slowest.id})"
+    return f"median {usual:,.0f} examples/s a network; {wait}"
 
 
 def show_failures(seen: Status) -> None:

@@ -34,7 +34,7 @@ def run(
 
     wanted = load_spec(spec, set_ or [])
     if dry_run:
-        return tables.show_plan(wanted, as_json)
+        return tables.show_plan(wanted, as_json, Path(into) if into else None)
     from lth.cli.progress import Progress
     from lth.grid.launch import launch, stopping
     from lth.grid.status import status
@@ -60,22 +60,49 @@ def run(
 def work(
     directory: Annotated[str, typer.Argument(help="A run directory.")],
     wait: Annotated[bool, typer.Option("--wait", help="Stay until nobody is working any more.")] = False,
+    walltime: Annotated[
+        float | None, typer.Option("--walltime", min=0, help="Minutes this worker has; it saves and ends in time.")
+    ] = None,
     parent: Annotated[int | None, typer.Option("--parent", hidden=True)] = None,
 ) -> None:
-    """Be a worker on a run directory: do what is ready, then end. Any number may work at once."""
+    """Be a worker on a run directory: do what is ready, then end. Any number may work at once.
+
+    Started as `torchrun --nproc-per-node N -m lth work DIRECTORY` the N processes train dense networks together.
+    """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from lth.grid.launch import stopping
-    from lth.grid.work import loop
+    from lth.grid.status import status
     from lth.runs.run import open_run
 
     here = open_run(directory)
     logging_to(None, quiet=False)
-    with stopping() as stop:
+    with stopping(walltime) as stop:
         if parent is not None:
             threading.Thread(target=_end_with, args=(parent, stop), daemon=True).start()
-        loop(here, _doers(here, stop), stop, wait=wait)
-    if stop.is_set():
+        _work(here, stop, wait)
+    if stop.is_set() and not status(here).complete:
         raise typer.Exit(3)
+
+
+def _work(here: Run, stop: threading.Event, wait: bool) -> None:
+    from lth.experiment import doers  # imports torch
+    from lth.grid.work import loop
+    from lth.training.distributed import GroupError, joined
+    from lth.training.together import work_together
+
+    try:
+        with joined(here.spec) as group:
+            if group.world == 1:
+                if (world := here.spec.execute.data_parallel) > 1:
+                    told = "dense networks are left to: torchrun --nproc-per-node %d -m lth work %s"
+                    logging.getLogger("lth").info(told, world, here.path)
+                return loop(here, doers(here, stop), stop, wait=wait)
+            if not group.first:
+                logging.getLogger("lth").setLevel("WARNING")
+            work_together(here, doers(here, stop, group), stop, group, wait=wait)
+    except GroupError as problem:  # not a mistake of the user's: starting again is right
+        print(f"error: {problem}", file=sys.stderr)
+        raise typer.Exit(1) from None
 
 
 def _doers(here: Run, stop: threading.Event) -> Do:

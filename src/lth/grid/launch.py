@@ -8,8 +8,9 @@ import threading
 from collections.abc import Callable, Generator
 from threading import Event
 
-from lth.grid.launchers import LAUNCHERS
+from lth.grid.launchers import LAUNCHERS, group
 from lth.grid.status import status
+from lth.grid.stop import Stop, walltime
 from lth.grid.work import Do
 from lth.runs.run import Run
 
@@ -17,17 +18,26 @@ from lth.runs.run import Run
 def launch(run: Run, doers: Callable[[], Do], stop: Event) -> None:
     """Returns when the run's workers have ended; `doers` is called only where they run in this process.
 
-    A run that is complete starts none.
+    A run that is complete starts none. With `execute.data_parallel` the dense networks are trained by a group
+    of processes, all else by the launcher's workers.
     """
     if status(run).complete:
         return
-    LAUNCHERS[run.spec.execute.launcher](run, doers, stop)
+    execute = run.spec.execute
+    launcher = LAUNCHERS[execute.launcher]
+    if execute.data_parallel > 1:
+        group.launch(run, doers, stop, launcher)
+    else:
+        launcher(run, doers, stop)
 
 
 @contextlib.contextmanager
-def stopping() -> Generator[Event]:
-    """Yields an event that Ctrl-C or TERM sets: workers then save their state and end."""
-    stop = Event()
+def stopping(minutes: float | None = None) -> Generator[Stop]:
+    """Yields an event that Ctrl-C or TERM sets: workers then save their state and end.
+
+    It sets itself near the end of the walltime: in `minutes`, or at the end of the SLURM job.
+    """
+    stop = Stop(walltime(minutes))
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import os
@@ -15,6 +16,7 @@ from lth.errors import DataError, LthError, MissingExtraError, ModelError, RunEr
 from lth.grid.next import ready
 from lth.grid.unit import Cell, Unit
 from lth.runs.claim import Claims
+from lth.runs.layout import previous
 from lth.runs.records import FORMAT_VERSION, CellResult, Failure
 from lth.runs.run import Run, new_attempt, now
 
@@ -26,31 +28,49 @@ Do = Mapping[type, Callable[[Sequence[Any]], Iterator[Outcome]]]
 # Errors of the set-up, not of a unit: the worker stops, and nothing is marked as failed.
 SETUP = (SpecError, DataError, ModelError, RunError, MissingExtraError)
 LOOK_AGAIN_SECONDS = 0.2
+NO_MEMORY = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
+class DoesNotFit(LthError):
+    """Units that do not fit in memory together; `most` of them should, and so many at a time are then taken up."""
+
+    def __init__(self, units: int, most: int, why: str):
+        self.most = most
+        super().__init__(f"{units} tickets do not fit in memory; going on with {most} ({why})")
 
 
 def loop(run: Run, do: Do, stop: Event, *, wait: bool = False) -> None:
     """Returns when nothing is ready (with `wait`: when nothing is ready and nobody is working), or `stop` is set.
 
-    Raises the LthError of a set-up that cannot work; failures of single units are written down instead.
+    Only units of the kinds in `do` are taken. Units that did not fit in memory together are done fewer at a
+    time from then on, each from where it was saved. Raises the LthError of a set-up that cannot work;
+    failures of single units are written down instead.
     """
+    most = run.spec.execute.tickets_per_worker
     with run.claims() as claims:
         while not stop.is_set():
-            batch = claim_batch(run, claims)
+            batch = claim_batch(run, claims, do, most)
             if batch:
-                _do(run, do, batch, stop)
+                try:
+                    _do(run, do, batch, stop)
+                except DoesNotFit as problem:
+                    most = problem.most
+                    log.warning("%s", problem.what)
                 for unit in batch:
                     claims.release(unit.id)
-            elif wait and (claims.running() or ready(run.spec, run.results())):
+            elif wait and (claims.running() or _ready(run, do)):
                 stop.wait(LOOK_AGAIN_SECONDS)
             else:
                 return
 
 
-def claim_batch(run: Run, claims: Claims) -> list[Unit]:
-    """Returns units this worker has claimed, all of one data stream; at most a fair share of what is ready."""
-    units = ready(run.spec, run.results())
-    fair = math.ceil(len(units) / worker_count(run))
-    most = min(run.spec.execute.tickets_per_worker, max(1, fair))
+def claim_batch(run: Run, claims: Claims, do: Do, most: int) -> list[Unit]:
+    """Returns at most `most` units of the kinds in `do` that this worker has claimed, all of one data stream.
+
+    It takes no more than a fair share of what is ready.
+    """
+    units = _ready(run, do)
+    most = min(most, max(1, math.ceil(len(units) / worker_count(run))))
     batch: list[Unit] = []
     for unit in units:
         if batch and (stream_of(unit) != stream_of(batch[0]) or len(batch) >= most):
@@ -62,6 +82,10 @@ def claim_batch(run: Run, claims: Claims) -> list[Unit]:
         claims.release(unit.id)
         batch.remove(unit)
     return batch
+
+
+def _ready(run: Run, do: Do) -> list[Unit]:
+    return [unit for unit in ready(run.spec, run.results()) if type(unit) in do]
 
 
 def stream_of(unit: Unit) -> tuple[object, ...]:
@@ -79,23 +103,42 @@ def worker_count(run: Run) -> int:
     )
 
 
+def workers_here(run: Run) -> int:
+    """Returns how many workers of this run share this machine, as far as the launcher tells."""
+    return worker_count(run) if run.spec.execute.launcher == "processes" else 1
+
+
 def _do(run: Run, do: Do, batch: list[Unit], stop: Event) -> None:
-    """Does and publishes a batch; one that breaks as a whole is done again one unit at a time, to find the culprit."""
+    """Does and publishes a batch; one that breaks as a whole is done again one unit at a time, to find the culprit.
+
+    Raises DoesNotFit where memory ran out for several units together.
+    """
     waiting = list(batch)
     try:
         for unit, outcome in do[type(batch[0])](batch):
             waiting.remove(unit)
             _settle(run, unit, outcome)
-    except SETUP:
+        return
+    except (*SETUP, DoesNotFit):
         raise
     except Exception as problem:
-        log.exception("%s and %d more broke", waiting[0].id, len(waiting) - 1)
-        if len(batch) > 1:
-            for unit in waiting:
-                if not stop.is_set():
-                    _do(run, do, [unit], stop)
-        else:
-            _settle(run, batch[0], problem)
+        full = f"{type(problem).__name__}: {problem}".splitlines()[0].rstrip(": ") if out_of_memory(problem) else ""
+        if not full:
+            log.exception("%s and %d more broke", waiting[0].id, len(waiting) - 1)
+        if len(batch) == 1:
+            cure = "Take a smaller data.batch_size, a train.micro_batch, or another execute.device."
+            return _settle(run, batch[0], LthError(f"does not fit in memory: {full}", cure=cure) if full else problem)
+    gc.collect()  # with the error its frames are gone, and all that they held
+    if full:
+        raise DoesNotFit(len(batch), len(batch) // 2, full)
+    for unit in waiting:
+        if not stop.is_set():
+            _do(run, do, [unit], stop)
+
+
+def out_of_memory(problem: Exception) -> bool:
+    """Returns whether memory ran out; torch's errors are told by their wording, for this layer does without torch."""
+    return isinstance(problem, MemoryError) or any(words in str(problem) for words in NO_MEMORY)
 
 
 def _settle(run: Run, unit: Unit, outcome: CellResult | dict[str, Any] | Exception) -> None:
@@ -114,7 +157,9 @@ def _settle(run: Run, unit: Unit, outcome: CellResult | dict[str, Any] | Excepti
         if attempt is not None:
             shutil.rmtree(run.layout.attempt(unit.folder, attempt), ignore_errors=True)
         log.info("%s was already published by another worker", unit.id)
-    run.layout.resume(unit.folder).unlink(missing_ok=True)
+    saved = run.layout.resume(unit.folder)
+    for path in (saved, previous(saved)):
+        path.unlink(missing_ok=True)
 
 
 def _accuracy(outcome: CellResult | dict[str, Any]) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from lth.errors import DataError
+from lth.planning.wall import WallTime, Work, mismatch, predict
 from lth.spec.rules import check_moments
 from lth.spec.schema import Spec
 from lth.spec.step import Step
 
 BYTES_PER_WEIGHT = 4
+ELSEWHERE = "Take those of a run of the same data, model and batch size."
 HEADER = ("stage", "trainings", "epochs", "steps", "disk")
 
 
@@ -35,7 +37,7 @@ class Plan:
     """What a run takes.
 
     However many workers there are, `longest_chain_epochs` must be trained one after the other, and no more than
-    `most_at_once` trainings are ready at the same time.
+    `most_at_once` trainings are ready at the same time. `time` is None where nothing was measured.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Plan:
     stages: tuple[Stage, ...]
     longest_chain_epochs: float
     most_at_once: int
+    time: WallTime | None = None
 
     @property
     def total(self) -> Stage:
@@ -105,12 +108,21 @@ class _Scale:
         return kept * BYTES_PER_WEIGHT * parameters + len(grid.sparsities) * -(-parameters // 8)
 
 
-def plan(spec: Spec, *, train_examples: int | None = None, parameters: int | None = None) -> Plan:
-    """Returns what `spec` takes: its trainings, epochs, steps, and the bytes of weights and masks.
+def plan(
+    spec: Spec, *, train_examples: int | None = None, parameters: int | None = None,
+    facts: Mapping[str, Any] | None = None, workers: int = 1,
+) -> Plan:  # fmt: skip
+    """Returns what `spec` takes: its trainings, epochs, steps, the bytes of weights and masks, the wall time.
 
-    Steps need the number of training examples (validation apart), bytes that of the network's parameters.
-    Raises DataError where a batch is larger than the training set, SpecError where a moment is after the end.
+    Steps need the number of training examples (validation apart), bytes that of the network's parameters, time what
+    a dense network took. `facts`, the content of a run's facts.json, has them all. Raises DataError where a batch
+    is larger than the training set or the facts are of other data or another network, SpecError where a moment is
+    after the end.
     """
+    if facts:
+        if why := mismatch(spec, facts, train_examples, parameters):
+            raise DataError(f"the facts are not of this experiment ({why})", at="facts.json", cure=ELSEWHERE)
+        train_examples, parameters = facts.get("train_examples", train_examples), facts.get("parameters", parameters)
     steps_per_epoch = None if train_examples is None else _steps_per_epoch(spec, train_examples)
     scale = _Scale(spec, steps_per_epoch, parameters)
     grid, seeds, fresh = spec.grid, len(spec.seeds), len(spec.confirmation_seeds)
@@ -128,8 +140,11 @@ def plan(spec: Spec, *, train_examples: int | None = None, parameters: int | Non
         scale.stage("confirmation tickets", [scale.rest(candidate)] * fresh, at_most=True),
         scale.stage("confirmation controls", scale.controls(candidate) * fresh, at_most=True),
     )
-    chain = scale.epochs(_longest_chain(scale, candidate))
-    return Plan(spec.name, spec.train.epochs, steps_per_epoch, stages, chain, _most_at_once(spec, stages))
+    chain = _longest_chain(scale, candidate)
+    works = [Work(stage.units, stage.steps or 0, stage.kind.endswith("dense")) for stage in stages]
+    time = predict(spec, works, chain, facts, workers) if facts else None
+    most = _most_at_once(spec, stages)
+    return Plan(spec.name, spec.train.epochs, steps_per_epoch, stages, scale.epochs(chain), most, time)
 
 
 def _steps_per_epoch(spec: Spec, train_examples: int) -> int:

@@ -49,7 +49,9 @@ def magnitude_masks(
     elif not isinstance(model_or_weights, nn.Module):
         _refuse_biases(weights)
     if not weights:
-        raise LthError("no weights to prune", cure="Prunable are the weights of convolution, linear and attention layers.")
+        raise LthError(
+            "no weights to prune", cure="Prunable are the weights of convolution, linear and attention layers."
+        )
     return masks(magnitude(weights), sparsities, scope=scope, rates=rates, costs=costs)
 
 

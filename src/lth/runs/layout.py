@@ -60,3 +60,8 @@ class Layout:
 
     def resume(self, folder: str) -> Path:
         return self.root / folder / "resume"
+
+
+def previous(path: Path) -> Path:
+    """Returns where the state saved before the one at `path` is kept."""
+    return path.with_name(f"{path.name}-previous")

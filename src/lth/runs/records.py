@@ -33,6 +33,8 @@ class CellResult(Record):
     `density_effective` = weights on a live path / prunable. `files` maps each artefact in
     `attempt-<attempt>/` to its sha256; `checkpoints` maps a canonical Step string to the artefact with
     the dense weights at that moment. `order` is the data stream: "dense", "fresh" or "replay".
+    `examples_per_second` is the network's own training speed, `data_share` the share of a step that went
+    into its batch: medians over the rows of its metrics, unknown in results of earlier versions.
     """
 
     format_version: int = FORMAT_VERSION
@@ -57,6 +59,8 @@ class CellResult(Record):
     steps_per_epoch: int
     epochs: float
     seconds: float
+    examples_per_second: float | None = None
+    data_share: float | None = None
     host: str
     finished_at: str
     train_examples: int

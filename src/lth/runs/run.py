@@ -129,6 +129,20 @@ class Run:
             )
         return first
 
+    def facts(self) -> dict[str, Any]:
+        """Returns the content of `facts.json`, or nothing where no worker has begun yet."""
+        cure = "Delete it; the next worker writes it again."
+        return read_json(self.layout.facts, cure) if self.layout.facts.exists() else {}
+
+    def measured(self, kind: str, found: dict[str, Any]) -> None:
+        """Returns nothing; `facts.json` holds what trainings of a kind ("dense", "tickets-16") took, last wins.
+
+        Two workers that write at once can lose the measurement of one of them, never the facts about the data.
+        """
+        facts = self.facts()
+        if facts:
+            write_json(self.layout.facts, {**facts, "measured": {**facts.get("measured", {}), kind: found}})
+
     def describe(self) -> dict[str, Any]:
         """Returns the content of `run.json`."""
         return read_json(self.layout.run, "This is no run directory, or its head is lost; start a new one.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,22 +17,24 @@ from torch import Tensor
 from lth.errors import AuditError, RunError
 from lth.pruning.audit import check_resumed
 from lth.runs.files import atomic_write
-from lth.training.loop import Trainee
+from lth.runs.layout import previous
+from lth.training.trainee import Trainee
 
 
 def state_of(trainee: Trainee) -> dict[str, Tensor]:
     """Returns a copy of the network's whole state dict on the CPU, buffers included."""
-    return {name: value.detach().cpu().clone() for name, value in trainee.model.state_dict().items()}
+    state = trainee.model.state_dict().items()
+    return {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state}
 
 
 def weights_hash(state: Mapping[str, Tensor]) -> str:
     """Returns the sha256 over sorted (name, dtype, shape, bytes of value + 0.0): never over a file."""
     digest = hashlib.sha256()
     for name in sorted(state):
-        value = state[name].detach().cpu().contiguous()
+        value = state[name].detach().cpu()
         value = value + 0.0 if value.is_floating_point() else value
         digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
-        digest.update(value.view(torch.uint8).numpy().tobytes() if value.dim() else value.numpy().tobytes())
+        digest.update(value.contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -63,7 +67,10 @@ def save_resume(
     metrics: list[dict[str, Any]],
     extra: Mapping[str, Any],
 ) -> None:
-    """Returns nothing; `path` holds all that the training needs to go on exactly, and the caller's `extra`."""
+    """Returns nothing; `path` holds all that the training needs to go on exactly, and the caller's `extra`.
+
+    What it held before is kept beside it, as `previous(path)`.
+    """
     live = _live(trainee)
     content = {
         **extra,
@@ -77,6 +84,8 @@ def save_resume(
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
+    with contextlib.suppress(FileNotFoundError):  # the first save
+        os.replace(path, previous(path))
     atomic_write(path, buffer.getvalue())
 
 

@@ -15,13 +15,40 @@ from torch import Tensor
 
 from lth.data.loader import Resident, Stream
 from lth.errors import LthError, NotLearningError, TrainingError
+from lth.grid.stop import Stop
 from lth.results.statistics import binomial_tail
 from lth.runs.files import make_folder, sha256_of
+from lth.runs.layout import previous
+from lth.training.accounting import Meter, Tally
 from lth.training.checkpoint import load_resume, resume, save_resume, save_state, state_of
+from lth.training.distributed import Halt
 from lth.training.evaluate import evaluate
-from lth.training.loop import Trainee, train
+from lth.training.loop import train
+from lth.training.trainee import Trainee
 
 log = logging.getLogger("lth")
+
+
+@dataclass
+class Pace:
+    """When trainings in progress are saved: every `seconds`, and at the end of every `epochs`-th epoch (0: never)."""
+
+    seconds: float
+    epochs: int = 0
+    began: float = 0.0
+
+    def begin(self) -> float:
+        """Returns the time, from which the next `seconds` are counted."""
+        self.began = time.monotonic()
+        return self.began
+
+    def due(self) -> bool:
+        """Returns whether the time is over."""
+        return time.monotonic() - self.began >= self.seconds
+
+    def ends_epoch(self, step: int, steps_per_epoch: int) -> bool:
+        """Returns whether `step` ends an epoch at which a save is wanted."""
+        return self.epochs > 0 and step % (self.epochs * steps_per_epoch) == 0
 
 
 @dataclass
@@ -40,10 +67,22 @@ class Course:
     keep: dict[int, str] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
     metrics: list[dict[str, Any]] = field(default_factory=list)
-    seconds: float = 0.0
     failure: LthError | None = None
     allow_other_numerics: bool = False
     mixed_numerics: bool = False
+    tally: Tally = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tally = Tally(self.trainee)
+
+    @property
+    def seconds(self) -> float:
+        """Its share of the wall time of all trainings in lockstep."""
+        return self.tally.seconds
+
+    @seconds.setter
+    def seconds(self, value: float) -> None:
+        self.tally.seconds = value
 
     @property
     def done(self) -> bool:
@@ -58,46 +97,69 @@ class Course:
         return {*recorded, *epochs, *self.keep, trainee.last_step}
 
 
-def fit(courses: Sequence[Course], stream: Stream, stop: Event, pause: float) -> None:
+def fit(courses: Sequence[Course], stream: Stream, stop: Event, pace: Pace) -> None:
     """Returns nothing; every course ends done, failed, or, where `stop` was set, saved to go on later.
 
-    A course that fails leaves the others' bits alone. The state to resume from is written at the ends of
-    epochs, but not more often than every `pause` seconds.
+    A course that fails leaves the others' bits alone. The state to resume from is written when `pace` says so.
+    The processes of a group save and stop at the same step, as soon as one of them wants to.
     """
     for course in courses:
         _board(course)
+    tallies = [course.tally for course in courses]
+    meter = Meter(tallies, stream.resident.data.batch_size, stream.resident.device)
     _keep(courses, {course.trainee.step for course in courses})
+    meter.saved(tallies)
     moments = set[int]().union(*(course.moments() for course in courses))
-    began = saved = time.monotonic()
-    for step in train([course.trainee for course in courses], stream, moments, stop):
-        present = [course for course in courses if course.trainee.step == step and course.failure is None]
+    pace.begin()
+    trainees = [course.trainee for course in courses]
+    halt = Halt(stop, pace.due, trainees[0].group)
+    for step in train(trainees, stream, moments, halt.look, meter.clock_of):
+        meter.trained(step)
+        # A ticket that only boards here has nothing to record yet: its curve would tell of its company.
+        here = [course for course in courses if course.trainee.step == step > course.tally.since]
+        present = [course for course in here if course.failure is None]
         for course in present:
-            _record(course, stream.resident)
+            _record(course, stream.resident, meter)
         _keep(present, {step})
-        moment = time.monotonic()
-        for course in present:
-            course.seconds += (moment - began) / len(present)
-        began = moment
-        if stop.is_set() or (moment - saved >= pause and step % courses[0].trainee.steps_per_epoch == 0):
-            _save(present)
-            saved = time.monotonic()
+        if halt.stopping or halt.saving or pace.ends_epoch(step, stream.resident.steps_per_epoch):
+            _save(present, stop)
+            pace.begin()
+        meter.saved([course.tally for course in present])
         log.debug("step %d: %s", step, " ".join(course.trainee.name for course in present))
+        if halt.stopping:
+            return
 
 
 def _board(course: Course) -> None:
-    """Takes up a training that was interrupted, where its saved state is whole and of this numerics class."""
-    content, why = load_resume(course.resume_path, course.key, course.numerics, course.allow_other_numerics)
-    if content is not None:
-        make_folder(course.folder)
-        if not _fetch_kept(course, content["kept"]):
-            content, why = None, "damaged (a kept checkpoint is missing)"
-    if content is not None:
-        course.metrics = resume(course.trainee, content)
-        course.mixed_numerics = why == "other numerics" or content["mixed_numerics"]
-        course.seconds = float(content["seconds"])
-        log.info("%s goes on at step %d", course.trainee.name, course.trainee.step)
-    elif why != "absent":
-        log.warning("%s starts over: its saved state is unusable (%s)", course.trainee.name, why)
+    """Takes up an interrupted training; the first process of a group decides, and gives the others its state."""
+    trainee, group = course.trainee, course.trainee.group
+    if group.first:
+        _take_up(course)
+    if group.world == 1:
+        return
+    trainee.step, pending = group.largest(trainee.step, len(trainee.losses))
+    for value in (trainee.weights, *trainee.state.values(), *trainee.model.buffers()):
+        group.share_(value)
+    if not group.first:  # the losses that were saved are sums over all processes
+        trainee.losses = list(trainee.weights.new_zeros(pending))
+
+
+def _take_up(course: Course) -> None:
+    """Goes on from the newest saved state that is whole and of this numerics class."""
+    for path in (course.resume_path, previous(course.resume_path)):
+        content, why = load_resume(path, course.key, course.numerics, course.allow_other_numerics)
+        if content is not None:
+            make_folder(course.folder)
+            if not _fetch_kept(course, content["kept"]):
+                content, why = None, "damaged (a kept checkpoint is missing)"
+        if content is not None:
+            course.metrics = resume(course.trainee, content)
+            course.mixed_numerics = why == "other numerics" or content["mixed_numerics"]
+            course.seconds = float(content["seconds"])
+            log.info("%s goes on at step %d", course.trainee.name, course.trainee.step)
+            return
+        if why != "absent":
+            log.warning("%s: the saved state %s is unusable (%s)", course.trainee.name, path.name, why)
 
 
 def _fetch_kept(course: Course, kept: dict[str, str]) -> bool:
@@ -115,7 +177,7 @@ def _fetch_kept(course: Course, kept: dict[str, str]) -> bool:
     return True
 
 
-def _record(course: Course, resident: Resident) -> None:
+def _record(course: Course, resident: Resident, meter: Meter) -> None:
     trainee = course.trainee
     if not _due(course):
         return
@@ -128,7 +190,9 @@ def _record(course: Course, resident: Resident) -> None:
             course,
             TrainingError("the training loss is not a finite number", at=f"{trainee.name}, step {step}", cure=cure),
         )
-    scores = evaluate(trainee.model, resident, "validation")
+    with trainee.averaged():
+        scores = evaluate(trainee.model, resident, "validation", trainee.recipe.precision, trainee.group)
+    meter.evaluated(course.tally)
     if scores.loss != scores.loss or scores.loss == float("inf"):
         return _fail(
             course,
@@ -141,6 +205,7 @@ def _record(course: Course, resident: Resident) -> None:
         "validation_loss": scores.loss,
         "validation_top1": scores.top1,
         "seconds": round(course.seconds, 3),
+        **meter.row(course.tally),
     }
     course.metrics.append(row)
     if course.guarded and trainee.step == guard_step(trainee):
@@ -177,7 +242,7 @@ def _fail(course: Course, failure: LthError) -> None:
 def _keep(courses: Sequence[Course], steps: set[int]) -> None:
     """Saves the states a dense network is rewound to, each with the optimizer state an exact replay needs."""
     for course in courses:
-        name = course.keep.get(course.trainee.step)
+        name = course.keep.get(course.trainee.step) if course.trainee.group.first else None
         if name is None or course.trainee.step not in steps or f"{name}.safetensors" in course.kept:
             continue
         make_folder(course.folder)
@@ -189,8 +254,18 @@ def _keep(courses: Sequence[Course], steps: set[int]) -> None:
                 course.kept[file] = sha256_of(save_state(course.folder / file, state))
 
 
-def _save(courses: Sequence[Course]) -> None:
+def _save(courses: Sequence[Course], stop: Event) -> None:
+    """Writes the state to go on from; only the first process of a group does, with the losses of all."""
+    began = time.monotonic()
     for course in courses:
-        if course.failure is None and course.trainee.step < course.trainee.last_step:
+        trainee, group = course.trainee, course.trainee.group
+        if course.failure is not None or trainee.step >= trainee.last_step:
+            continue
+        if group.world > 1 and trainee.losses:
+            sums = group.sum_(torch.stack(trainee.losses))
+            trainee.losses = list(sums if group.first else torch.zeros_like(sums))
+        if group.first:
             extra = {"kept": course.kept, "seconds": course.seconds, "mixed_numerics": course.mixed_numerics}
-            save_resume(course.resume_path, course.trainee, course.key, course.numerics, course.metrics, extra)
+            save_resume(course.resume_path, trainee, course.key, course.numerics, course.metrics, extra)
+    if isinstance(stop, Stop):
+        stop.saved(time.monotonic() - began)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 
 import torch
 
 from lth.errors import RunError
+from lth.spec.recipe import Train
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -23,17 +25,30 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def be_deterministic(device: torch.device) -> None:
-    """Returns nothing; one thread, deterministic algorithms, no autotuned kernels."""
+def set_numerics(device: torch.device, recipe: Train) -> None:
+    """Returns nothing; one thread, and on CUDA the kernels that the recipe allows.
+
+    Deterministic: deterministic algorithms, no autotuned kernels. Raises RunError for tf32 without a GPU.
+    """
     torch.set_num_threads(1)
-    if device.type == "cuda":
-        torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
+    if device.type != "cuda":
+        if recipe.precision == "tf32":
+            cure = 'Take "fp32" or "bf16", or run on a machine with a GPU.'
+            raise RunError("tf32 is a format of GPUs", at="train.precision", value="tf32", cure=cure)
+        return
+    if recipe.deterministic:
+        os.environ.setdefault(
+            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+        )  # cuBLAS is deterministic only with a fixed workspace
+    torch.use_deterministic_algorithms(recipe.deterministic)
+    torch.backends.cudnn.benchmark = not recipe.deterministic
+    torch.backends.cuda.matmul.allow_tf32 = recipe.precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = recipe.precision == "tf32"
 
 
-def numerics_class(device: torch.device, precision: str) -> dict[str, str | int | float | bool]:
+def numerics_class(
+    device: torch.device, recipe: Train, *, channels_last: bool, world: int = 1
+) -> dict[str, str | int | float | bool]:
     """Returns what the bits of a result depend on beside the spec."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return {
@@ -41,10 +56,11 @@ def numerics_class(device: torch.device, precision: str) -> dict[str, str | int 
         "device": name,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
-        "world_size": 1,
-        "precision": precision,
-        "compile": False,
-        "layout": "contiguous",
+        "world_size": world,
+        "precision": recipe.precision,
+        "compile": recipe.compile,
+        "layout": "channels_last" if channels_last else "contiguous",
+        "deterministic": recipe.deterministic,
     }
 
 

@@ -26,7 +26,7 @@ class Shape:
 
 def shape(spec: Spec) -> Shape:
     """Returns the sizes of the experiment. Raises DataError or ModelError where data or model cannot be had."""
-    dataset = open_source(spec.data.source)
+    dataset = open_source(spec.data.source, spec.data.image_size)
     _, height, width, channels = dataset.images.shape
     size, classes = (channels, height, width), len(dataset.class_names)
     model = build(spec.model, size, classes, 0)

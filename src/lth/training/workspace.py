@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -15,6 +15,7 @@ from lth.data.order import stream_seed
 from lth.data.sources import Dataset
 from lth.errors import RunError
 from lth.grid.unit import Cell, Checkpoint, Dense, Unit
+from lth.grid.work import workers_here
 from lth.models.prunable import layers, multiply_adds, prunable
 from lth.models.registry import build
 from lth.pruning.mask import Mask
@@ -27,10 +28,14 @@ from lth.spec.rules import check_moments
 from lth.spec.step import Step
 from lth.spec.values import decimal
 from lth.training.checkpoint import load_state
+from lth.training.distributed import ALONE, Group
 from lth.training.fit import Course
-from lth.training.loop import Trainee
-from lth.training.numerics import be_deterministic, numerics_class, pick_device
-from lth.training.shape import shape
+from lth.training.graph import Graphs
+from lth.training.memory import Room, room
+from lth.training.numerics import numerics_class, pick_device, set_numerics
+from lth.training.precision import channels_last
+from lth.training.shape import Shape, shape
+from lth.training.trainee import Trainee
 
 log = logging.getLogger("lth")
 
@@ -38,18 +43,46 @@ log = logging.getLogger("lth")
 class Workspace:
     """One worker's memory of one run. Everything here can be made again from the run directory and the data."""
 
-    def __init__(self, run: Run, stop: Event):
+    def __init__(self, run: Run, stop: Event, group: Group = ALONE):
         self.run, self.spec, self.stop = run, run.spec, stop
+        self.group = group
         self.device = pick_device(run.spec.execute.device)
-        be_deterministic(self.device)
-        self.numerics = numerics_class(self.device, run.spec.train.precision)
+        set_numerics(self.device, run.spec.train)
         self.attempt = new_attempt()
         self._seed: int | None = None
         self._memory: dict[Any, Any] = {}
+        self._graphs = Graphs() if run.spec.execute.cuda_graphs and self.device.type == "cuda" else None
+        self._slots: list[Trainee] = []  # captured steps, which later tickets board
 
-    @cached_property
+    @property
     def dataset(self) -> Dataset:
         """Returns the data set; raises RunError where it is not the one the run was started on."""
+        return self._shape.dataset
+
+    @cached_property
+    def channels_last(self) -> bool:
+        """Returns whether images and weights lie with their channels last."""
+        return channels_last(self._shape.model, self.spec.train)
+
+    @cached_property
+    def numerics(self) -> dict[str, str | int | float | bool]:
+        """Returns the numerics class of all that is trained here."""
+        return numerics_class(self.device, self.spec.train, channels_last=self.channels_last, world=self.group.world)
+
+    @cached_property
+    def costs(self) -> dict[str, int]:
+        """Returns the multiply-adds of every layer that could be pruned, by parameter name."""
+        return multiply_adds(self._shape.model, self._shape.input_shape)
+
+    @cached_property
+    def room(self) -> Room:
+        """Returns how many tickets are expected to fit in memory together, beside the data that are in it now."""
+        resident = self._memory["resident"]
+        states = len(self.spec.grid.rewind) + ("reinit" in self.spec.grid.controls)
+        return room(self._shape.model, resident, self.spec.train, states=states, sharers=workers_here(self.run))
+
+    @cached_property
+    def _shape(self) -> Shape:
         found = shape(self.spec)
         facts = {
             "dataset_id": found.dataset.dataset_id,
@@ -64,17 +97,19 @@ class Workspace:
             "multiply_adds": sum(multiply_adds(found.model, found.input_shape).values()),
         }
         self.run.settle_facts(facts)
-        return found.dataset
+        return found
 
     def resident(self, seed: int) -> Resident:
         """Returns the seed's split of the data, in memory on the device."""
         self._turn_to(seed)
-        return self._once("resident", lambda: Resident(self.dataset, self.spec.data, seed, self.device))
+        make = partial(Resident, self.dataset, self.spec.data, seed, self.device, channels_last=self.channels_last)
+        return self._once("resident", make)
 
     def stream(self, seed: int, order: str) -> Stream:
         """Returns the seed's batches: "dense" and "replay" are the dense run's own, "fresh" the tickets'."""
         name = "ticket" if order == "fresh" else "dense"
-        return Stream(self.resident(seed), stream_seed(seed, f"order-{name}"), stream_seed(seed, f"augment-{name}"))
+        seeds = stream_seed(seed, f"order-{name}"), stream_seed(seed, f"augment-{name}")
+        return Stream(self.resident(seed), *seeds, self.group.rank, self.group.world)
 
     def model(self, seed: int, stream: str = "init") -> nn.Module:
         """Returns the seed's freshly initialised network on the device."""
@@ -87,13 +122,31 @@ class Workspace:
         """Returns the unit's training, about to start from the weights in `model` at `step`."""
         steps_per_epoch = self.resident(unit.seed).steps_per_epoch
         dropout = stream_seed(unit.seed, "dropout" if mask is None else "dropout-ticket")
-        trainee = Trainee(unit.id, model, self.spec.train, steps_per_epoch, step=step, mask=mask, dropout_seed=dropout)
+        trainee = next((slot for slot in self._slots if slot.step >= slot.last_step), None)
+        if trainee is not None and mask is not None:
+            trainee.board(unit.id, model.state_dict(), step=step, mask=mask, dropout_seed=dropout)
+        else:
+            trainee = Trainee(
+                unit.id, model, self.spec.train, steps_per_epoch, step=step, mask=mask, dropout_seed=dropout,
+                channels_last=self.channels_last, gradient=self._memory.get("gradient"), group=self.group,
+                graphs=self._graphs,
+            )  # fmt: skip
+            if self._graphs is not None and mask is not None:
+                self._slots.append(trainee)
+        self._memory["gradient"] = trainee.gradient  # of one ticket at a time, so one memory is enough for all
         key = unit_key(self.spec, self.dataset.dataset_id, unit.coordinates)
-        make_folder(self.folder(unit))
+        if self.group.first:
+            make_folder(self.folder(unit))
         return Course(
             trainee, key, self.numerics, self.run.layout.resume(unit.folder), self.folder(unit),
             allow_other_numerics=self.spec.execute.resume_other_numerics,
         )  # fmt: skip
+
+    def release(self) -> None:
+        """Returns nothing; lets go of the memory that is kept for later tickets."""
+        self._slots.clear()
+        self._memory.pop("gradient", None)
+        self._graphs = None if self._graphs is None else Graphs()
 
     def folder(self, unit: Unit) -> Path:
         """Returns the folder of this worker's attempt at the unit."""
@@ -146,7 +199,7 @@ class Workspace:
     def _rank(self, seed: int) -> dict[float, Mask]:
         rates, final, prune = self.prunable(seed), self.final_state(seed), self.spec.prune
         scores = magnitude({name: final[name] for name in rates})
-        ranked = masks(scores, self.spec.grid.sparsities, scope=prune.scope, rates=rates)
+        ranked = masks(scores, self.spec.grid.sparsities, scope=prune.scope, rates=rates, costs=self.costs)
         for sparsity, mask in ranked.items():
             path = self.run.layout.mask(seed, decimal(sparsity))
             if not path.exists():

@@ -1,0 +1,208 @@
+"""Killed with SIGKILL at random moments, again and again: the same bits in the end, and little was done twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from end_to_end.conftest import environment, hashes, lth, records
+
+from lth.runs.run import start_run
+from lth.spec.load import load_spec
+
+LONG = os.environ.get("LTH_ALL", "0") not in ("", "0")
+KILLS = 20 if LONG else 3
+TOGETHER, BATCH, EPOCH = 4, 30, 15  # tickets in lockstep, examples a batch, steps an epoch
+SPEC = """
+name = "killed"
+[data]
+source = "synthetic:examples=600,test_examples=100,classes=4,size=6,noise=0.4"
+batch_size = {batch}
+validation = {{ fraction = 0.25 }}
+[model]
+name = "counted:Counted"
+[train]
+epochs = {epochs}
+optimizer = {{ name = "sgd", lr = 0.05, momentum = 0.9 }}
+evaluate_every = "5ep"
+guard_epochs = 0
+[grid]
+sparsities = [0.5, 0.8]
+rewind = ["0", "1ep"]
+{controls}
+[execute]
+launcher = "{launcher}"
+workers = 2
+tickets_per_worker = {together}
+{pace}
+"""
+COUNTED = """
+import os
+import time
+
+from torch import nn
+
+
+class Counted(nn.Sequential):
+    def __init__(self):
+        hidden = nn.Linear(36, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Dropout(0.2)
+        super().__init__(nn.Flatten(), *hidden, nn.Linear(24, 4))
+
+    def forward(self, x):
+        if self.training and len(x) == BATCH:
+            with open(os.environ["STEPS_TAKEN"], "a") as steps:
+                steps.write(f"{os.getpid()} {time.monotonic()!r}\\n")
+        return super().forward(x)
+"""
+
+
+@dataclass
+class World:
+    """A folder with a spec, whose network writes down every step it takes: process and moment."""
+
+    folder: Path
+    seconds: float | None
+    killed: list[int] = field(default_factory=list)
+
+    def write(self, *, epochs: int, launcher: str = "local", controls: str = "") -> Path:
+        pace = "checkpoint_epochs = 1" if self.seconds is None else f"checkpoint_seconds = {self.seconds}"
+        (self.folder / "counted.py").write_text(COUNTED.replace("BATCH", str(BATCH)))
+        spec = self.folder / f"{launcher}.toml"
+        wanted = {"epochs": epochs, "launcher": launcher, "controls": controls, "pace": pace}
+        spec.write_text(SPEC.format(batch=BATCH, together=TOGETHER, **wanted))
+        return spec
+
+    def environment(self, steps: str) -> dict[str, str]:
+        more = {"PYTHONPATH": str(self.folder), "STEPS_TAKEN": str(self.folder / steps), "LTH_LOG": "INFO"}
+        return {**environment(), **more}
+
+    def start(self, *words: str | Path) -> subprocess.Popen[bytes]:
+        """Returns the running command `lth WORDS`, its stderr appended to `log`, its steps to `steps`."""
+        with open(self.folder / "log", "a") as log:
+            command = [sys.executable, "-m", "lth", *map(str, words)]
+            return subprocess.Popen(command, stdout=log, stderr=log, env=self.environment("steps"))
+
+    def taken(self) -> int:
+        """Returns how many bytes the steps written down so far take."""
+        steps = self.folder / "steps"
+        return steps.stat().st_size if steps.exists() else 0
+
+    def kill(self, *pids: int) -> None:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            self.killed.append(pid)
+
+    def said(self, run: Path) -> str:
+        """Returns all that the workers said."""
+        return "".join(path.read_text() for path in [self.folder / "log", *run.glob("logs/*.log")])
+
+    def undisturbed(self, spec: Path) -> dict[str, str]:
+        run = self.folder / "undisturbed"
+        done = lth("run", spec, "--into", run, env=self.environment("undisturbed-steps"))
+        assert done.returncode == 0, done.stderr
+        return hashes(run)
+
+
+def wait_for_steps(world: World, running: subprocess.Popen[bytes], before: int) -> None:
+    """Returns when training has gone on since `before` bytes of steps were written."""
+    limit = time.monotonic() + 60
+    while world.taken() <= before:
+        assert running.poll() is None, "all was done before this kill: make the experiment longer"
+        assert time.monotonic() < limit
+        time.sleep(0.002)
+
+
+def check_repeated_work(world: World, run: Path) -> None:
+    """Asserts that no more was done twice than what each killed process did since its last save.
+
+    By time: after a save at s, a round of steps, one of each ticket, goes before each look at the clock. All rounds
+    but the last were followed by a look that found less than `seconds` passed since s: so the step so many
+    places before the last as there are tickets was taken before s + seconds, and what was repeated, after s.
+    """
+    pairs = [line.split() for line in (world.folder / "steps").read_text().splitlines()]
+    needed = sum(record["last_step"] - record["first_step"] for record in records(run).values())
+    bound = 0
+    for pid in world.killed:
+        times = [float(moment) for owner, moment in pairs if int(owner) == pid]
+        if world.seconds is None:
+            bound += min(len(times), TOGETHER * EPOCH)
+        elif times:
+            since = times[max(0, len(times) - TOGETHER - 1)] - world.seconds
+            bound += sum(moment > since for moment in times)
+    repeated = len(pairs) - needed
+    print(f"{needed} steps needed, {repeated} repeated, at most {bound} expected, {len(world.killed)} processes killed")
+    assert 0 <= repeated <= bound
+    assert bound < needed
+
+
+def check_resumed(said: str, *, within_an_epoch: bool) -> None:
+    """Asserts that trainings went on where they were saved, none from a damaged state."""
+    steps = [int(step) for step in re.findall(r" goes on at step (\d+)", said)]
+    assert any(step % EPOCH for step in steps) == within_an_epoch
+    assert steps
+    assert "unusable" not in said
+
+
+@pytest.mark.parametrize("seconds", [0.02, pytest.param(None, marks=pytest.mark.long)])
+def test_workers_killed_at_random_moments_lose_no_more_than_since_their_last_save(
+    tmp_path: Path, seconds: float | None
+) -> None:
+    """Every hash is that of the undisturbed run, whether saved by time, in mid-epoch, or at every epoch's end."""
+    world, draw, run = World(tmp_path, seconds), random.Random(7), tmp_path / "run"
+    spec = world.write(epochs=40 * (1 + KILLS // 3))
+    expected = world.undisturbed(spec)
+    start_run(run, load_spec(spec))
+    for _ in range(KILLS):
+        before, worker = world.taken(), world.start("work", run, "--wait")
+        wait_for_steps(world, worker, before)
+        time.sleep(draw.uniform(0.02, 0.2))
+        assert worker.poll() is None, "all was done before this kill: make the experiment longer"
+        world.kill(worker.pid)
+        worker.wait()
+    last = world.start("work", run, "--wait")
+    assert last.wait(300) == 0, world.said(run)
+    assert hashes(run) == expected
+    assert all(record["audit"]["passed"] for record in records(run).values())
+    check_repeated_work(world, run)
+    check_resumed(world.said(run), within_an_epoch=seconds is not None)
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="NO /proc: the workers cannot be found")
+@pytest.mark.parametrize(("launcher", "epochs"), [("local", 200), ("processes", 400)])
+def test_a_run_killed_at_random_moments_gives_the_bits_of_an_undisturbed_local_one(
+    tmp_path: Path, launcher: str, epochs: int
+) -> None:
+    """Twenty kills: of a worker, which is replaced; of all processes at once; of the first, whose workers then end."""
+    world, draw, run = World(tmp_path, 0.05), random.Random(11), tmp_path / "run"
+    controls = 'controls = ["shuffled_mask", "random_mask", "reinit"]\ncontrols_at = "all"'
+    expected = world.undisturbed(world.write(epochs=epochs, controls=controls))
+    spec = world.write(epochs=epochs, controls=controls, launcher=launcher)
+    before, running = world.taken(), world.start("run", spec, "--into", run)
+    for kill in range(20):
+        wait_for_steps(world, running, before)
+        time.sleep(draw.uniform(0.0, 0.3))
+        workers = children(running.pid)
+        before = world.taken()
+        if workers and kill % 3 == 0:
+            world.kill(draw.choice(workers))
+            continue
+        world.kill(running.pid, *(workers if kill % 3 == 1 else ()))
+        running.wait()
+        running = world.start("run", spec, "--into", run)
+    assert running.wait(300) == 0, world.said(run)
+    assert hashes(run) == expected
+    check_repeated_work(world, run)
+    check_resumed(world.said(run), within_an_epoch=True)

@@ -93,12 +93,8 @@ def cells(work: Workspace, units: Sequence[Cell]) -> Iterator[Outcome]:
 
     Raises DoesNotFit where memory is not expected to hold so many. Where they break, their memory is free again.
     """
-    if work.spec.train.entry:
-        for unit in units:
-            yield from lockstep(work, [unit])
-        return
     work.masks(units[0].seed)  # with them come the data; the tickets share the memory that is left
-    if len(units) > work.room.tickets:
+    if len(units) > 1 and len(units) > work.room.tickets:
         raise DoesNotFit(len(units), int(work.room.tickets), str(work.room))
     try:
         yield from lockstep(work, units)

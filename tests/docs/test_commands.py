@@ -1,4 +1,4 @@
-"""Every command shown in README.md and docs/tutorial.md runs, in order; LTH_WRITE_DOCS=1 writes their real output.
+"""Every command shown in the pages below runs, in order; LTH_WRITE_DOCS=1 writes their real output.
 
 A block that starts with ```console holds commands after "$ " and what they print. "# exit code N" after a
 command says that it fails on purpose. Outputs differ between machines in their digits, and verdicts may: the
@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/tutorial.md")
+PAGES = ("README.md", "docs/tutorial.md", "docs/your-own-training.md")
 BLOCK = re.compile(r"```console\n(.*?)```", re.S)
 WRITE = os.environ.get("LTH_WRITE_DOCS") == "1"
 

@@ -11,15 +11,19 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 import pytest
-from end_to_end.conftest import environment, hashes, lth, records
+from end_to_end.conftest import environment, hashes, records
 
+from lth.experiment import doers
+from lth.grid.unit import Cell, Dense
+from lth.grid.work import loop
 from lth.runs.run import start_run
 from lth.spec.load import load_spec
 
 LONG = os.environ.get("LTH_ALL", "0") not in ("", "0")
-KILLS = 20 if LONG else 3
+KILLS = 20 if LONG else 2
 TOGETHER, BATCH, EPOCH = 4, 30, 15  # tickets in lockstep, examples a batch, steps an epoch
 SPEC = """
 name = "killed"
@@ -104,11 +108,14 @@ class World:
         """Returns all that the workers said."""
         return "".join(path.read_text() for path in [self.folder / "log", *run.glob("logs/*.log")])
 
-    def undisturbed(self, spec: Path) -> dict[str, str]:
-        run = self.folder / "undisturbed"
-        done = lth("run", spec, "--into", run, env=self.environment("undisturbed-steps"))
-        assert done.returncode == 0, done.stderr
-        return hashes(run)
+    def undisturbed(self, spec: Path, patch: pytest.MonkeyPatch) -> dict[str, str]:
+        """Returns the hashes of a run that one worker, in this process, does without a break."""
+        patch.syspath_prepend(self.folder)
+        patch.setenv("STEPS_TAKEN", str(self.folder / "undisturbed-steps"))
+        run, stop = start_run(self.folder / "undisturbed", load_spec(spec)), Event()
+        do = doers(run, stop)
+        loop(run, {kind: do[kind] for kind in (Dense, Cell)}, stop)
+        return hashes(run.path)
 
 
 def wait_for_steps(world: World, running: subprocess.Popen[bytes], before: int) -> None:
@@ -153,12 +160,12 @@ def check_resumed(said: str, *, within_an_epoch: bool) -> None:
 
 @pytest.mark.parametrize("seconds", [0.02, pytest.param(None, marks=pytest.mark.long)])
 def test_workers_killed_at_random_moments_lose_no_more_than_since_their_last_save(
-    tmp_path: Path, seconds: float | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float | None
 ) -> None:
     """Every hash is that of the undisturbed run, whether saved by time, in mid-epoch, or at every epoch's end."""
     world, draw, run = World(tmp_path, seconds), random.Random(7), tmp_path / "run"
     spec = world.write(epochs=40 * (1 + KILLS // 3))
-    expected = world.undisturbed(spec)
+    expected = world.undisturbed(spec, monkeypatch)
     start_run(run, load_spec(spec))
     for _ in range(KILLS):
         before, worker = world.taken(), world.start("work", run, "--wait")
@@ -183,12 +190,12 @@ def children(pid: int) -> list[int]:
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="NO /proc: the workers cannot be found")
 @pytest.mark.parametrize(("launcher", "epochs"), [("local", 200), ("processes", 400)])
 def test_a_run_killed_at_random_moments_gives_the_bits_of_an_undisturbed_local_one(
-    tmp_path: Path, launcher: str, epochs: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: str, epochs: int
 ) -> None:
     """Twenty kills: of a worker, which is replaced; of all processes at once; of the first, whose workers then end."""
     world, draw, run = World(tmp_path, 0.05), random.Random(11), tmp_path / "run"
     controls = 'controls = ["shuffled_mask", "random_mask", "reinit"]\ncontrols_at = "all"'
-    expected = world.undisturbed(world.write(epochs=epochs, controls=controls))
+    expected = world.undisturbed(world.write(epochs=epochs, controls=controls), monkeypatch)
     spec = world.write(epochs=epochs, controls=controls, launcher=launcher)
     before, running = world.taken(), world.start("run", spec, "--into", run)
     for kill in range(20):

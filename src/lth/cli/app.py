@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -50,6 +51,7 @@ def _options(
 
 def main() -> None:
     """Returns nothing; runs the command line, and ends with 0 done, 1 failures, 2 wrong usage, 3 incomplete."""
+    sys.path.insert(0, os.getcwd())  # the user's own models and training, as `python -m lth` finds them
     try:
         app()
     except LthError as problem:

@@ -34,6 +34,10 @@ def run(
 
     wanted = load_spec(spec, set_ or [])
     if dry_run:
+        if wanted.train.entry:
+            from lth.training.entry import entry_function
+
+            entry_function(wanted.train.entry)
         return tables.show_plan(wanted, as_json, Path(into) if into else None)
     from lth.cli.progress import Progress
     from lth.grid.launch import launch, stopping

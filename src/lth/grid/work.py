@@ -46,7 +46,7 @@ def loop(run: Run, do: Do, stop: Event, *, wait: bool = False) -> None:
     time from then on, each from where it was saved. Raises the LthError of a set-up that cannot work;
     failures of single units are written down instead.
     """
-    most = run.spec.execute.tickets_per_worker
+    most = 1 if run.spec.train.entry else run.spec.execute.tickets_per_worker
     with run.claims() as claims:
         while not stop.is_set():
             batch = claim_batch(run, claims, do, most)

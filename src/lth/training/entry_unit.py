@@ -21,7 +21,7 @@ from lth.training.child import Ending, last_lines, run_child
 from lth.training.entry import entry_function
 from lth.training.entry_log import EntryFolder, read_rows
 from lth.training.evaluate import evaluate
-from lth.training.fit import Course, _guard
+from lth.training.fit import Course, guard
 from lth.training.workspace import Workspace
 
 log = logging.getLogger("lth")
@@ -206,4 +206,4 @@ def _score(work: Workspace, course: Course, scores: Mapping[str, float], seed: i
     last = course.metrics.pop() if course.metrics and course.metrics[-1]["step"] == trainee.step else {}
     course.metrics.append({**last, **row})
     if course.guarded and ours and trainee.recipe.guard_epochs:
-        _guard(course, top1, resident.validation[1])
+        guard(course, top1, resident.validation[1])

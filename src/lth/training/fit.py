@@ -209,7 +209,7 @@ def _record(course: Course, resident: Resident, meter: Meter) -> None:
     }
     course.metrics.append(row)
     if course.guarded and trainee.step == guard_step(trainee):
-        _guard(course, scores.top1, resident.validation[1])
+        guard(course, scores.top1, resident.validation[1])
 
 
 def _due(course: Course) -> bool:
@@ -224,7 +224,7 @@ def guard_step(trainee: Trainee) -> int:
     return min(trainee.recipe.guard_epochs, trainee.recipe.epochs) * trainee.steps_per_epoch
 
 
-def _guard(course: Course, top1: float, labels: Tensor) -> None:
+def guard(course: Course, top1: float, labels: Tensor) -> None:
     """Stops a network that is no better than always naming the largest class (binomial test, p < 1e-3)."""
     n, largest = len(labels), int(labels.bincount().max())
     if binomial_tail(round(top1 * n), n, largest / n) < 1e-3:

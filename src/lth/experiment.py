@@ -97,7 +97,8 @@ def cells(work: Workspace, units: Sequence[Cell]) -> Iterator[Outcome]:
     if len(units) > 1 and len(units) > work.room.tickets:
         raise DoesNotFit(len(units), int(work.room.tickets), str(work.room))
     try:
-        yield from lockstep(work, units)
+        for group in [[unit] for unit in units] if work.spec.train.entry else [units]:
+            yield from lockstep(work, group)
     except Exception as problem:
         work.release()
         free(problem)

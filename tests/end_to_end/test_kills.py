@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -74,7 +75,7 @@ class World:
 
     folder: Path
     seconds: float | None
-    killed: list[int] = field(default_factory=list)
+    killed: set[int] = field(default_factory=set)
 
     def write(self, *, epochs: int, launcher: str = "local", controls: str = "") -> Path:
         pace = "checkpoint_epochs = 1" if self.seconds is None else f"checkpoint_seconds = {self.seconds}"
@@ -94,15 +95,18 @@ class World:
             command = [sys.executable, "-m", "lth", *map(str, words)]
             return subprocess.Popen(command, stdout=log, stderr=log, env=self.environment("steps"))
 
-    def taken(self) -> int:
-        """Returns how many bytes the steps written down so far take."""
-        steps = self.folder / "steps"
-        return steps.stat().st_size if steps.exists() else 0
+    def steps(self) -> list[tuple[int, float]]:
+        """Returns process and moment of every step taken so far."""
+        path = self.folder / "steps"
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        pairs = [line.split() for line in lines if line.endswith("\n")]
+        return [(int(pid), float(moment)) for pid, moment in pairs]
 
     def kill(self, *pids: int) -> None:
         for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-            self.killed.append(pid)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(pid, signal.SIGKILL)
+                self.killed.add(pid)
 
     def said(self, run: Path) -> str:
         """Returns all that the workers said."""
@@ -118,13 +122,19 @@ class World:
         return hashes(run.path)
 
 
-def wait_for_steps(world: World, running: subprocess.Popen[bytes], before: int) -> None:
-    """Returns when training has gone on since `before` bytes of steps were written."""
+def workers(running: subprocess.Popen[bytes]) -> list[int]:
+    """Returns the process and those it started."""
+    listed = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+    return [running.pid, *map(int, listed.read_text().split() if listed.exists() else ())]
+
+
+def wait_for_steps(world: World, running: subprocess.Popen[bytes]) -> None:
+    """Returns when a worker that was not killed has taken a step."""
     limit = time.monotonic() + 60
-    while world.taken() <= before:
+    while not {pid for pid, _ in world.steps()} & set(workers(running)) - world.killed:
         assert running.poll() is None, "all was done before this kill: make the experiment longer"
         assert time.monotonic() < limit
-        time.sleep(0.002)
+        time.sleep(0.01)
 
 
 def check_repeated_work(world: World, run: Path) -> None:
@@ -134,17 +144,17 @@ def check_repeated_work(world: World, run: Path) -> None:
     but the last were followed by a look that found less than `seconds` passed since s: so the step so many
     places before the last as there are tickets was taken before s + seconds, and what was repeated, after s.
     """
-    pairs = [line.split() for line in (world.folder / "steps").read_text().splitlines()]
+    steps = world.steps()
     needed = sum(record["last_step"] - record["first_step"] for record in records(run).values())
     bound = 0
     for pid in world.killed:
-        times = [float(moment) for owner, moment in pairs if int(owner) == pid]
+        times = [moment for owner, moment in steps if owner == pid]
         if world.seconds is None:
             bound += min(len(times), TOGETHER * EPOCH)
         elif times:
             since = times[max(0, len(times) - TOGETHER - 1)] - world.seconds
             bound += sum(moment > since for moment in times)
-    repeated = len(pairs) - needed
+    repeated = len(steps) - needed
     print(f"{needed} steps needed, {repeated} repeated, at most {bound} expected, {len(world.killed)} processes killed")
     assert 0 <= repeated <= bound
     assert bound < needed
@@ -168,8 +178,8 @@ def test_workers_killed_at_random_moments_lose_no_more_than_since_their_last_sav
     expected = world.undisturbed(spec, monkeypatch)
     start_run(run, load_spec(spec))
     for _ in range(KILLS):
-        before, worker = world.taken(), world.start("work", run, "--wait")
-        wait_for_steps(world, worker, before)
+        worker = world.start("work", run, "--wait")
+        wait_for_steps(world, worker)
         time.sleep(draw.uniform(0.02, 0.2))
         assert worker.poll() is None, "all was done before this kill: make the experiment longer"
         world.kill(worker.pid)
@@ -180,10 +190,6 @@ def test_workers_killed_at_random_moments_lose_no_more_than_since_their_last_sav
     assert all(record["audit"]["passed"] for record in records(run).values())
     check_repeated_work(world, run)
     check_resumed(world.said(run), within_an_epoch=seconds is not None)
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @pytest.mark.long
@@ -197,16 +203,15 @@ def test_a_run_killed_at_random_moments_gives_the_bits_of_an_undisturbed_local_o
     controls = 'controls = ["shuffled_mask", "random_mask", "reinit"]\ncontrols_at = "all"'
     expected = world.undisturbed(world.write(epochs=epochs, controls=controls), monkeypatch)
     spec = world.write(epochs=epochs, controls=controls, launcher=launcher)
-    before, running = world.taken(), world.start("run", spec, "--into", run)
+    running = world.start("run", spec, "--into", run)
     for kill in range(20):
-        wait_for_steps(world, running, before)
+        wait_for_steps(world, running)
         time.sleep(draw.uniform(0.0, 0.3))
-        workers = children(running.pid)
-        before = world.taken()
-        if workers and kill % 3 == 0:
-            world.kill(draw.choice(workers))
+        first, *started = workers(running)
+        if started and kill % 3 == 0:
+            world.kill(draw.choice(started))
             continue
-        world.kill(running.pid, *(workers if kill % 3 == 1 else ()))
+        world.kill(first, *(started if kill % 3 == 1 else ()))
         running.wait()
         running = world.start("run", spec, "--into", run)
     assert running.wait(300) == 0, world.said(run)

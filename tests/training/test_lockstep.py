@@ -48,7 +48,14 @@ RECIPES: dict[str, dict[str, Any]] = {
     "bf16": {"optimizer": MOMENTUM, "precision": "bf16"},
     "micro-batch": {"optimizer": MOMENTUM, "micro_batch": 4, "ema": 0.9},
 }  # fmt: skip
-FAST = [("lenet", "everything"), ("resnet", "adam-everything"), ("mobilenet", "momentum"), ("resnet", "bf16")]
+FAST = [
+    ("lenet", "everything"),
+    ("resnet", "adam-everything"),
+    ("mobilenet", "momentum"),
+    ("resnet", "bf16"),
+    ("lenet", "adam"),
+    ("mobilenet", "micro-batch"),
+]
 REST = [pair for pair in itertools.product(MODELS, RECIPES) if pair not in FAST]
 PAIRS = [*FAST, *(pytest.param(*pair, marks=pytest.mark.long) for pair in REST)]
 STEPS, EPOCHS, BATCH = 3, 2, 8

@@ -39,7 +39,10 @@ def weights_hash(state: Mapping[str, Tensor]) -> str:
 
 
 def save_state(path: Path, state: Mapping[str, Tensor]) -> bytes:
-    """Returns the bytes of the safetensors file written at `path`."""
+    """Returns the bytes of the safetensors file written at `path`. Raises RuntimeError where memory runs out."""
+    # safetensors makes up to three copies and does not survive it when there is no memory for one: tried here first.
+    tried = [torch.empty(sum(value.nbytes for value in state.values()), dtype=torch.uint8) for _ in range(3)]
+    del tried
     data = safetensors.torch.save({name: value.contiguous() for name, value in state.items()})
     atomic_write(path, data)
     return data

@@ -62,7 +62,7 @@ def test_training_prints_every_ratio_with_its_range_and_target():
     out = run("training.py", "--quick")
     for network in ("LeNet-300-100", "ResNet-20", "MobileNetV2@32"):
         assert re.search(
-            rf"^mask / \(forward \+ backward\), {network}, .* %  +[\d.]+ to [\d.]+ +<= ", out, re.MULTILINE
+            rf"^mask / \(forward \+ backward\), {network}, .* %  +[-\d.e]+ to [-\d.e]+ +<= ", out, re.MULTILINE
         )
     assert re.search(r"^optimizer \+ mask, MobileNetV2: .*x +.* >= 2x$", out, re.MULTILINE)
     assert len(re.findall(r"eager NCHW fp32 +[\d.]+x ", out)) == 3

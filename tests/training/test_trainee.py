@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from lth.errors import LthError
 from lth.pruning.mask import Mask
 from lth.pruning.score import magnitude_masks
 from lth.spec.recipe import Train
@@ -203,6 +204,29 @@ def test_the_average_is_lent_for_evaluation_and_is_the_network_in_the_end() -> N
     assert torch.equal(one.weights, one.state["average"])
     with one.averaged():
         assert torch.equal(one.weights, one.state["average"])
+
+
+def test_a_parameter_that_is_not_trained_is_refused() -> None:
+    model = network()
+    model[7].bias.requires_grad_(False)  # pyright: ignore[reportIndexIssue]
+    with pytest.raises(LthError, match=r"not trained \(found \['7.bias'\]\)"):
+        Trainee("a", model, recipe(), STEPS)
+
+
+def test_a_parameter_that_is_not_used_has_gradient_0() -> None:
+    class Idle(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.idle = nn.Linear(108, 4), nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.used(x.flatten(1))
+
+    optimizer = {"name": "sgd", "lr": 0.1}
+    one = Trainee("a", Idle(), recipe(optimizer=optimizer), STEPS, gradient=torch.ones(448))
+    before = one.model.idle.weight.clone()
+    trained(one)
+    assert torch.equal(one.model.idle.weight, before)
 
 
 def test_a_network_of_mixed_kinds_is_refused() -> None:

@@ -43,17 +43,22 @@ class Flat:
 def flatten(
     model: nn.Module, *, channels_last: bool = False, decay_norm_and_bias: bool = True, gradient: Tensor | None = None
 ) -> Flat:
-    """Returns the flat buffers of `model`, whose parameters and gradients become views of them.
+    """Returns the flat buffers of `model`, whose parameters become views of them.
 
     Without `decay_norm_and_bias` the parameters of one dimension come last. `gradient` is the memory of
     another network of the same size, to be used in turns. Raises LthError unless all parameters are
-    float32, or all float64.
+    float32, or all float64, and trained.
     """
     parameters = dict(model.named_parameters())
     kinds = {parameter.dtype for parameter in parameters.values()}
     if len(kinds) != 1 or not kinds <= {torch.float32, torch.float64}:
         found = ", ".join(sorted(str(kind) for kind in kinds)) or "no parameters"
         raise LthError("the model has parameters that are not float32", at=type(model).__name__, value=found)
+    if frozen := [name for name, parameter in parameters.items() if not parameter.requires_grad]:
+        cure = "Register what is not to be trained as buffers: weight decay would move it."
+        raise LthError(
+            "the model has parameters that are not trained", at=type(model).__name__, value=frozen, cure=cure
+        )
     if not decay_norm_and_bias:
         parameters = dict(sorted(parameters.items(), key=lambda item: item[1].dim() < 2))
     places, at, decayed = {}, 0, 0
@@ -68,7 +73,6 @@ def flatten(
         view = places[name].of(weights)
         view.copy_(parameter.detach())
         parameter.data = view
-        parameter.grad = places[name].of(gradient)
     return Flat(weights, gradient, places, decayed)
 
 

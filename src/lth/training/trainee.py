@@ -29,9 +29,9 @@ class Trainee:
     """One network in training: weights, gradient, mask and optimizer state are flat buffers, the parameters views.
 
     It boards the loop at `step` and leaves at `last_step`; the schedule is that of `planned_steps`, the whole
-    training, even where it leaves earlier. The gradient is multiplied by the mask before clipping and the
-    fused optimizer step: weights, gradient and optimizer state of a pruned weight are then exactly 0 at
-    every step. `gradient` is memory that networks of the same size use in turns.
+    training, even where it leaves earlier. The gradient is multiplied by the mask on its way into the flat
+    buffer, before clipping and the fused optimizer step: weights, gradient and optimizer state of a pruned
+    weight are then exactly 0 at every step. `gradient` is memory that networks of the same size use in turns.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Trainee:
         self.weights, self.gradient, self.named = self.flat.weights, self.flat.gradient, self.flat.named
         self.statistics = flatten_statistics(model) if recipe.ema or recipe.micro_batch else None
         self.network = torch.compile(model, dynamic=False) if recipe.compile else model
+        self._names, self._parameters = zip(*model.named_parameters(), strict=True)
         self.mask: Tensor | None = None
         self.state: State = fresh_state(self.weights, recipe, self.statistics)
         self.graphs, self.captured = graphs, None
@@ -84,12 +85,8 @@ class Trainee:
             self._arrive()
 
     def take_step(self, x: Tensor, y: Tensor, lr: float | Tensor, clock: Clock = unclocked) -> Tensor:
-        """Returns the loss of the step that it takes: gradient, mask, clipping, fused update, moving average."""
-        self.gradient.zero_()
+        """Returns the loss of the step that it takes: masked gradient, clipping, fused update, moving average."""
         loss = self._gradient_of(x, y, clock)
-        if self.mask is not None:
-            self.gradient.mul_(self.mask)
-        clock("mask")
         if self.recipe.clip_norm is not None:
             clip_(self.gradient, self.recipe.clip_norm)
         update(self.weights, self.gradient, self.state, lr, self.recipe.optimizer, self.flat.decayed)
@@ -122,9 +119,9 @@ class Trainee:
         return stacked.double().cpu()
 
     def _gradient_of(self, x: Tensor, y: Tensor, clock: Clock) -> Tensor:
-        """The mean loss over the batch, of which the gradient is then summed up in `gradient`, over all processes."""
+        """The mean loss over the batch; its masked gradient is then in `gradient`, summed over all processes."""
         if not self.recipe.micro_batch:
-            return self._backward(x, y, 1, clock)
+            return self._backward(x, y, 1, True, clock)
         parts = list(zip(x.split(self.recipe.micro_batch), y.split(self.recipe.micro_batch), strict=True))
         assert self.statistics is not None
         before = {name: value.clone() for name, value in self.model.named_buffers()}
@@ -134,19 +131,27 @@ class Trainee:
             for name, value in self.model.named_buffers():  # each starts from the same statistics, wherever it is done
                 value.copy_(before[name])
             self._generator.manual_seed((self.dropout_seed + self.step + (number << 40)) % 2**63)
-            loss += self._backward(images, labels, total, clock)
+            loss += self._backward(images, labels, total, images is parts[0][0], clock)
             summed += self.statistics
         self.group.sum_(self.gradient)
         self.statistics.copy_(self.group.sum_(summed).div_(total))
         return loss
 
-    def _backward(self, x: Tensor, y: Tensor, parts: int, clock: Clock) -> Tensor:
+    def _backward(self, x: Tensor, y: Tensor, parts: int, first: bool, clock: Clock) -> Tensor:
         with autocast(x.device, self.recipe.precision):
             loss = cross_entropy(self.network(x), y, label_smoothing=self.recipe.label_smoothing)
         loss = loss if parts == 1 else loss / parts
         clock("forward")
-        loss.backward()
+        gradients = torch.autograd.grad(loss, self._parameters, materialize_grads=True)
         clock("backward")
+        for value, (place, kept) in zip(gradients, self._targets, strict=True):
+            if kept is None:
+                place.copy_(value) if first else place.add_(value)
+            elif first:
+                torch.mul(value, kept, out=place)
+            else:
+                place.addcmul_(value, kept)
+        clock("mask")
         return loss.detach()
 
     def _averages(self) -> list[tuple[Tensor, Tensor]]:
@@ -161,15 +166,16 @@ class Trainee:
                 moved.copy_(kept)
 
     def _load_mask(self, mask: Mask | None) -> None:
-        if mask is None:
-            self.mask = None
-            return
-        self.mask = torch.empty_like(self.weights) if self.mask is None else self.mask
-        views = self.named(self.mask.fill_(1))
-        for name, kept in mask.tensors.items():
+        """Sets the flat mask, and for each parameter where its gradient goes and what it is multiplied by."""
+        masked = {} if mask is None else mask.tensors
+        self.mask = None if mask is None else torch.empty_like(self.weights) if self.mask is None else self.mask
+        views = {} if self.mask is None else self.named(self.mask.fill_(1))
+        for name, kept in masked.items():
             if name not in views or views[name].shape != kept.shape:
                 raise LthError("the mask does not fit the model", at=name, value=tuple(kept.shape))
             views[name].copy_(kept)
+        places = self.named(self.gradient)
+        self._targets = [(places[name], views[name] if name in masked else None) for name in self._names]
 
 
 def _generator(device: torch.device) -> torch.Generator:

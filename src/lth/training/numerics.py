@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 from pathlib import Path
@@ -10,6 +11,8 @@ import torch
 
 from lth.errors import RunError
 from lth.spec.recipe import Train
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -44,6 +47,18 @@ def set_numerics(device: torch.device, recipe: Train) -> None:
     torch.backends.cudnn.benchmark = not recipe.deterministic
     torch.backends.cuda.matmul.allow_tf32 = recipe.precision == "tf32"
     torch.backends.cudnn.allow_tf32 = recipe.precision == "tf32"
+
+
+def keep_freed_memory() -> bool:
+    """Returns whether the C library now keeps the memory that a step frees for the next step (glibc does, if asked).
+
+    Left alone it gives large pieces back, and the system has to clear every page of them again at each step.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library
+        return False
+    return bool(mallopt(M_MMAP_THRESHOLD, 1 << 30)) and bool(mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1))
 
 
 def numerics_class(

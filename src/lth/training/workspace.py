@@ -32,7 +32,7 @@ from lth.training.distributed import ALONE, Group
 from lth.training.fit import Course
 from lth.training.graph import Graphs
 from lth.training.memory import Room, room
-from lth.training.numerics import numerics_class, pick_device, set_numerics
+from lth.training.numerics import keep_freed_memory, numerics_class, pick_device, set_numerics
 from lth.training.precision import channels_last
 from lth.training.shape import Shape, shape
 from lth.training.trainee import Trainee
@@ -48,6 +48,8 @@ class Workspace:
         self.group = group
         self.device = pick_device(run.spec.execute.device)
         set_numerics(self.device, run.spec.train)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.attempt = new_attempt()
         self._seed: int | None = None
         self._memory: dict[Any, Any] = {}

@@ -29,6 +29,14 @@ def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 120, highlight=False, emoji=False)
 
 
+RANKED = {
+    "global": "over all of them together",
+    "layerwise": "in each layer by itself",
+    "erk": "in each layer, at its Erdős–Rényi-kernel density",
+    "flops": "in each layer, so that all keep the same multiply-adds",
+}
+
+
 def _table(*columns: str, left: int = 1) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number, column in enumerate(columns):
@@ -131,6 +139,7 @@ def show_scope(spec: Spec, as_json: bool) -> None:
         return emit(summary)
     table = _table("layer", "role", "shape", "weights", "share", "multiply-adds", "rate", "prunable", left=2)
     table.columns[-1].justify = "left"
+    table.columns[0].overflow = "fold"  # a name cut short names nothing
     for row in rows:
         rate = "" if row["rate"] is None else f"{row['rate']:g}"
         shape_text = "x".join(map(str, row["shape"]))
@@ -138,7 +147,7 @@ def show_scope(spec: Spec, as_json: bool) -> None:
         table.add_row(row["layer"], row["role"], shape_text, *numbers, rate, row["prunable"])
     console = _console()
     console.print(table)
-    kind = "over all of them together" if spec.prune.scope == "global" else "in each layer by itself"
+    kind = RANKED[spec.prune.scope]
     share = percent(pruned / found.parameters, 1)
     console.print(
         f"\n{pruned:,} of {found.parameters:,} parameters are prunable ({share}); ranked by magnitude {kind}."

@@ -13,7 +13,6 @@ from lth.spec.toml import dotted, shown
 Path = tuple[str, ...]
 
 # Keys younger than the first run directories: left out while they have their default, so that no key moves.
-# `data.image_size` is in the pixels, and so in the data's own hash.
 LATER: dict[Path, object] = {
     ("train", "optimizer", "decay_norm_and_bias"): True,
     ("train", "label_smoothing"): 0.0,
@@ -33,7 +32,6 @@ def experiment(spec: Spec) -> dict[str, Any]:
     part = spec.model_dump(mode="json", include={"data", "model", "train", "prune"}, exclude_none=True)
     kind = spec.data.source.partition(":")[0]
     part["data"]["source"] = spec.data.source if kind == "synthetic" else kind
-    part["data"].pop("image_size", None)
     part["prune"]["exclude"] = sorted(spec.prune.exclude)
     for (*tables, key), default in LATER.items():
         table = part

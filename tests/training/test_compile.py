@@ -36,6 +36,8 @@ def run(group: list[Trainee]) -> list[Trainee]:
 @pytest.mark.long  # the compiler takes half a minute and more
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when its compiler is imported
 def test_compiled_tickets_in_lockstep_have_the_bits_they_have_alone_and_compile_once() -> None:
+    torch._dynamo.reset()  # whatever another test compiled
+    torch._dynamo.utils.counters.clear()
     alone = [weights_hash(state_of(run([trainee(sparsity, compile=True)])[0])) for sparsity in (0.5, 0.8)]
     compiled = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     together = run([trainee(sparsity, compile=True) for sparsity in (0.8, 0.5)])

@@ -180,7 +180,7 @@ def test_a_group_that_runs_out_of_memory_is_halved_and_keeps_its_bits(
     ranked: Path, undisturbed: dict[str, str], tmp_path: Path
 ) -> None:
     run = shutil.copytree(ranked, tmp_path / "run")
-    said = limited(run, 180, "after the estimate")
+    said = limited(run, 150, "after the estimate")
     assert "4 tickets do not fit in memory; going on with 2 (RuntimeError: " in said
     assert "can't allocate memory" in said
     assert "failed" not in said

@@ -39,11 +39,19 @@ def weights_hash(state: Mapping[str, Tensor]) -> str:
 
 
 def save_state(path: Path, state: Mapping[str, Tensor]) -> bytes:
-    """Returns the bytes of the safetensors file written at `path`. Raises RuntimeError where memory runs out."""
-    # safetensors makes up to three copies and does not survive it when there is no memory for one: tried here first.
+    """Returns the bytes of the safetensors file written at `path`.
+
+    Raises MemoryError or RuntimeError where memory runs out.
+    """
+    # safetensors makes up to three copies and panics when there is no memory for one: tried here first.
     tried = [torch.empty(sum(value.nbytes for value in state.values()), dtype=torch.uint8) for _ in range(3)]
     del tried
-    data = safetensors.torch.save({name: value.contiguous() for name, value in state.items()})
+    try:
+        data = safetensors.torch.save({name: value.contiguous() for name, value in state.items()})
+    except BaseException as problem:  # its panic is no Exception, and its class cannot be imported
+        if type(problem).__name__ != "PanicException":
+            raise
+        raise MemoryError("no memory left to write the weights") from problem
     atomic_write(path, data)
     return data
 

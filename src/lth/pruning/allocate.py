@@ -38,7 +38,7 @@ def budget(
     """
     given = _checked(shapes, scope, rates)
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
-    if scope == "global" or scope == "layerwise":
+    if scope in get_args(LevelScope):
         return level_budget(sizes, sparsity, scope, rates)
     alone = [name for name in shapes if given.get(name, 1) != 1]
     rest = [name for name in shapes if name not in alone]
@@ -52,7 +52,7 @@ def budget(
 
 
 def level_budget(
-    kept: Mapping[str, int], rate: float, scope: LevelScope, rates: Mapping[str, float] | None
+    kept: Mapping[str, int], rate: float, scope: Scope, rates: Mapping[str, float] | None
 ) -> list[tuple[list[str], int]]:
     """Returns the groups as `budget` does, of the weights that a level of iterative pruning takes from those `kept`.
 

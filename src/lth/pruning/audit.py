@@ -33,8 +33,8 @@ def check_mask(
     known = {name: share for name, share in rates.items() if name in shapes}
     there = {name: _there(before, name, tensor) for name, tensor in mask.tensors.items()}
     if rate is None:
-        together = budget(shapes, sparsity, scope, known, costs)
         room = {name: shape.numel() for name, shape in shapes.items()}
+        together = budget(shapes, sparsity, scope, known, costs)
     else:
         room = {name: int(there[name].count_nonzero()) for name in shapes}
         together = level_budget(room, rate, scope, known)

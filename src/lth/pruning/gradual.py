@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 
 from torch import Tensor
 
@@ -27,7 +28,7 @@ def sparsity_at(step: int, final: float, begin: int, end: int) -> float:
 def pruning_moments(total_steps: int, steps_per_epoch: int) -> list[int]:
     """Returns the steps, rising, after which the network is pruned; `begin` is the first of them, `end` the last.
 
-    They are total_steps / 100 steps apart, at least 1, and end when 3/4 of the training are done, so that the
+    They are total_steps / 100 steps apart, rounded up, and end when 3/4 of the training are done, so that the
     last quarter heals the network at its final sparsity. They begin after 1/10 of the training, which is past the
     usual warm-up, but not within the first epoch, and at the latest after 1/4. (Zhu & Gupta 2017, section 3, leave
     the three to the user: the end before the learning rate is small, the frequency such that weights recover.)
@@ -38,7 +39,7 @@ def pruning_moments(total_steps: int, steps_per_epoch: int) -> list[int]:
             raise LthError("a training has at least one step", at=name, value=count, cure="Give a count from 1 on.")
     end = 3 * total_steps // 4
     begin = min(max(steps_per_epoch, total_steps // 10), total_steps // 4)
-    return list(range(end, begin - 1, -max(1, total_steps // 100)))[::-1]
+    return list(range(end, begin - 1, -ceil(total_steps / 100)))[::-1]
 
 
 def regrow_free_mask(

@@ -1,13 +1,18 @@
-"""Masks for controls: as sparse as a ticket's, but drawn at random (FIELD: shuffled_mask, random_mask)."""
+"""What controls are made of: masks as sparse as a ticket's but drawn or ranked otherwise, and a ticket's bare signs."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from lth.errors import LthError
 from lth.pruning.mask import Mask
+from lth.pruning.score import magnitude
+from lth.pruning.threshold import kept_before, surviving
 
 
 def shuffled_mask(mask: Mask, seed: int) -> Mask:
@@ -24,6 +29,37 @@ def random_mask(mask: Mask, seed: int) -> Mask:
     parts = flat.split([tensor.numel() for tensor in mask.tensors.values()])
     layers = zip(parts, mask.tensors.items(), strict=True)
     return Mask({name: part.reshape(tensor.shape) for part, (name, tensor) in layers})
+
+
+def inverted_mask(mask: Mask, weights: Mapping[str, Tensor]) -> Mask:
+    """Returns a mask that keeps as many weights of every layer, but those of smallest magnitude.
+
+    The sanity check of a score: one that is worth anything does worse inverted (Frankle et al. 2021, section 5).
+    `weights` are those that the mask ranked, or any scores that are not negative, such as SNIP's; equal ones go
+    as in `lth.pruning.threshold.masks`. Raises LthError where they do not fit the mask or are not numbers.
+    """
+    kept_before(mask, weights)
+    scores = {name: -score for name, score in magnitude(weights).items()}
+    lost = {name: int((~layer).count_nonzero()) for name, layer in mask.tensors.items()}
+    return Mask({name: surviving({name: scores[name]}, [lost[name]])[0][name] for name in mask.tensors})
+
+
+def signed_state(
+    fresh: Mapping[str, Tensor], original: Mapping[str, Tensor], names: Iterable[str]
+) -> dict[str, Tensor]:
+    """Returns the state_dict `fresh` with the signs that the weights `names` have in `original`; the rest as it is.
+
+    Tells what a ticket owes to the signs of its first weights alone (Zhou et al. 2019, section 4). Where the
+    original weight is 0, the fresh one stands. Raises LthError for a name that is not in both, or of two shapes.
+    """
+    state = dict(fresh)
+    for name in names:
+        if name not in fresh or name not in original or fresh[name].shape != original[name].shape:
+            cure = "Give two states of the same network."
+            raise LthError("the two states have no such weight in common", at=name, cure=cure)
+        value, sign = fresh[name].detach(), original[name].detach()
+        state[name] = torch.where(sign == 0, value, value.abs() * sign.sign().to(value.dtype))
+    return state
 
 
 def _drawn(n: int, kept: int, key: str) -> torch.Tensor:

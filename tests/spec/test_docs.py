@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from lth.errors import SpecError
 from lth.spec import Step
+from lth.spec.step import MaskFrom
 from lth.spec.identity import differing_keys, experiment
 from lth.spec.keys import KEYS
 from lth.spec.load import parse_spec

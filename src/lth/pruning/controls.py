@@ -62,10 +62,23 @@ def signed_state(
     return state
 
 
-def _drawn(n: int, kept: int, key: str) -> torch.Tensor:
-    # Raw Philox words ranked by a stable sort: the same places under every NumPy version, and no RNG state.
+def drawn_scores(shapes: Mapping[str, torch.Size], seed: int) -> dict[str, torch.Tensor]:
+    """Returns scores drawn at random, float64 in [0, 1), by name, for pruning at random; the same for the same seed."""
+    return {name: _uniform(shape.numel(), f"drawn_scores:{seed}:{name}").reshape(shape) for name, shape in shapes.items()}
+
+
+def _uniform(n: int, key: str) -> torch.Tensor:
+    return torch.from_numpy((_words(n, key) >> np.uint64(11)).astype(np.float64) / 2**53)
+
+
+def _words(n: int, key: str) -> np.ndarray:
+    """Raw Philox words: the same under every NumPy version, and no RNG state."""
     philox = np.random.Philox(key=int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "little"))
-    places = np.argsort(philox.random_raw(n), kind="stable")[:kept]
+    return philox.random_raw(n)
+
+
+def _drawn(n: int, kept: int, key: str) -> torch.Tensor:
+    places = np.argsort(_words(n, key), kind="stable")[:kept]
     flat = torch.zeros(n, dtype=torch.bool)
     flat[torch.from_numpy(places)] = True
     return flat

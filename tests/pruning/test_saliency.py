@@ -83,7 +83,7 @@ def test_snip_equals_gradient_times_weight(make, names):
 
 
 def test_snip_is_the_effect_of_taking_a_weight_away_to_first_order():
-    """Lee et al. 2019, equation 3: the derivative of the loss by a factor on the weight, by finite differences."""
+    """Lee et al. 2019, section 4: the derivative of the loss by a factor on the weight, by finite differences."""
     model, (x, y) = lenet().double(), batch()
     found = snip_scores(model, x.double(), y, ["fc2.weight"])["fc2.weight"]
     for row, column in ((0, 0), (7, 200), (99, 1)):

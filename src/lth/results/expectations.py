@@ -45,7 +45,7 @@ def span(low: float, high: float, unit: Unit) -> str:
 
 def _number(value: float, unit: Unit) -> str:
     if math.isinf(value):
-        return "infinitely"
+        return "∞"
     match unit:
         case "points":
             return f"{100 * value:+.2f}".replace("-", "−")

@@ -57,7 +57,7 @@ class Evidence:
         what = f"worse than dense by more than {size(self.limit)}"
         if self.claim == "inferior":
             return what if self.held else f"not shown to be {what}"
-        return f"not {what}" if self.held else f"not shown to be no {what}"
+        return f"not {what}" if self.held else f"not shown to match dense within {size(self.limit)}"
 
     def _test(self) -> str:
         return f"{self.test}, {count(self.n, 'seed')}, one-sided at {share(self.alpha)}: {self.correction}"
@@ -110,11 +110,12 @@ def superior(spec: Spec, found: Index, levels: Sequence[Level]) -> dict[Place, t
     A winning ticket must beat both, so the two tests of one level need no correction (intersection-union test, Berger
     1982); over the levels Holm's correction applies to the larger of their two p-values.
     """
-    gaps = {
-        level.sparsity: found_gaps
-        for level in levels
-        if level.rewind == Step() and len(found_gaps := _control_gaps(spec, found, level)) == len(WINNERS_CONTROLS)
-    }
+    gaps: dict[float, dict[str, Difference]] = {}
+    for level in (one for one in levels if one.rewind == Step()):
+        pair = {name: control_gap(spec, found, name, level) for name in WINNERS_CONTROLS}
+        both = {name: gap for name, gap in pair.items() if gap is not None}
+        if len(both) == len(WINNERS_CONTROLS):
+            gaps[level.sparsity] = both
     largest = {sparsity: max(gap.p_above(0.0) or 0.0 for gap in pair.values()) for sparsity, pair in gaps.items()}
     granted = _holm(largest, 1 - spec.select.confidence)
     corrected = "both controls must be beaten; Holm over " + count(len(gaps), "level")
@@ -139,18 +140,15 @@ def _holm(p: Mapping[float, float], alpha: float) -> dict[float, float]:
     return granted
 
 
-def _control_gaps(spec: Spec, found: Index, level: Level) -> dict[str, Difference]:
-    """Ticket minus control for each control that a winner must beat, as far as all seeds have sound ones."""
-    gaps: dict[str, Difference] = {}
-    for name in WINNERS_CONTROLS:
-        tickets = [found.get(None, level.rewind, level.sparsity, seed) for seed in spec.seeds]
-        others = [found.get(name, level.rewind, level.sparsity, seed) for seed in spec.seeds]
-        first = [one.validation_top1 for one in tickets if one is not None and one.audit.passed]
-        second = [one.validation_top1 for one in others if one is not None and one.audit.passed]
-        if len(first) == len(second) == len(spec.seeds) > 1:
-            examples = min(one.validation_examples for one in tickets if one is not None)
-            gaps[name] = difference(first, second, 1 / examples)
-    return gaps
+def control_gap(spec: Spec, found: Index, name: str, level: Level) -> Difference | None:
+    """Returns ticket minus control in validation accuracy; None unless all seeds, two at least, have sound ones."""
+    tickets = [found.get(None, level.rewind, level.sparsity, seed) for seed in spec.seeds]
+    others = [found.get(name, level.rewind, level.sparsity, seed) for seed in spec.seeds]
+    first = [one.validation_top1 for one in tickets if one is not None and one.audit.passed]
+    second = [one.validation_top1 for one in others if one is not None and one.audit.passed]
+    if not len(first) == len(second) == len(spec.seeds) > 1:
+        return None
+    return difference(first, second, 1 / min(one.validation_examples for one in tickets if one is not None))
 
 
 def _whole(spec: Spec, found: Index, level: Level) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lth.results.early_stop import EarlyStop, early_stop
-from lth.results.evidence import WINNERS_CONTROLS, Evidence, Place, inferior, non_inferior, superior
+from lth.results.evidence import WINNERS_CONTROLS, Evidence, Place, control_gap, inferior, non_inferior, superior
 from lth.results.index import Index, faults
 from lth.results.statistics import seeds_to_show
 from lth.results.walk import Level
@@ -94,22 +94,22 @@ def _verdict(
         return LevelVerdict(*place, "undecided", evidence, stop, needs=needs, reason=why)
     if level.rewind != Step():
         return LevelVerdict(*place, "matching", evidence, stop)
-    missing = tuple(_missing(spec, evidence, stop))
+    missing = tuple(_missing(spec, found, level, evidence, stop))
     return LevelVerdict(*place, "matching" if missing else "winning", evidence, stop, missing)
 
 
-def _missing(spec: Spec, evidence: Sequence[Evidence], stop: EarlyStop | None) -> list[str]:
+def _missing(spec: Spec, found: Index, level: Level, evidence: Sequence[Evidence], stop: EarlyStop | None) -> list[str]:
     """What keeps a level of rewind point 0 that passed from winning."""
     tested = {one.other: one for one in evidence if one.claim == "superior"}
     missing: list[str] = []
     for name in WINNERS_CONTROLS:
-        words, known = VARIANTS[name].words, name in spec.grid.controls
-        if name in tested and not tested[name].held:
-            missing.append(f"not shown to be better than {words}")
-        elif name not in tested and not known:
+        words = VARIANTS[name].words
+        if name not in spec.grid.controls:
             missing.append(f"{words} is not trained (grid.controls)")
-    if not tested and all(name in spec.grid.controls for name in WINNERS_CONTROLS):
-        missing.append("its controls are not trained on every seed")
+        elif control_gap(spec, found, name, level) is None:
+            missing.append(f"{words} is not trained on every seed")
+        elif name in tested and not tested[name].held:
+            missing.append(f"not shown to be better than {words}")
     if stop is None or not stop.not_later:
         missing.append("its early stop is later than dense")
     return missing

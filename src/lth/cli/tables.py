@@ -206,7 +206,8 @@ def show_selection(run: Run, selection: Selection) -> None:
     axis = [selection.rewind_axis.sentence] if selection.rewind_axis else []
     at_winner = [one for one in selection.controls if one.sparsity == selection.sparsity]
     fresh = [one for one in at_winner if one.data == "test"] or at_winner
-    for line in (*axis, *(one.sentence for one in fresh), *selection.notes):
+    beside = [one for one in selection.arms if (one.sparsity, one.rewind) == (selection.sparsity, selection.rewind)]
+    for line in (*axis, *(one.sentence for one in (*fresh, *beside)), *selection.notes):
         _say(f"- {line}", "  ")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lth.results import sentence
+from lth.results.arms import arms
 from lth.results.axis import rewind_axis
 from lth.results.compare import compare_controls
 from lth.results.confirm import Confirmation, confirm
@@ -70,6 +71,7 @@ def select_winner(spec: Spec, results: Results) -> Selection:
         verdicts=verdicts(spec, found, levels, decidable),
         candidates=tuple((step, _last_passed(levels, step)) for step in spec.grid.rewind),
         dense_validation_top1=mean([result.validation_top1 for result in dense]) if dense else None,
+        arms=arms(spec, found),
         rewind_axis=rewind_axis(spec, found, levels),
         decidable_tolerance=decidable,
     )

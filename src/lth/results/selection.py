@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lth.results.arms import Arm
 from lth.results.axis import RewindAxis
 from lth.results.compare import Comparison
 from lth.results.confirm import Confirmation
@@ -21,10 +22,10 @@ class Selection:
     """What a run says, in one `sentence` and in numbers. Accuracies and differences are fractions.
 
     `seeds` are the grid's; `levels` are every level of every walk, `candidates` the sparsest pass of each rewind
-    point, and `verdicts` what their seeds say of every level. The selected cell is `sparsity` and `rewind`, both None
-    where there is none, in iterative pruning at level `iteration`; `level` has its validation numbers. Test numbers
-    stand in `confirmation` alone, and `shown` names the networks behind them. `decidable_tolerance` is the smallest
-    tolerance the validation examples can decide.
+    point, `verdicts` and `arms` what the seeds say at every level. The selected cell is `sparsity` and `rewind`, both
+    None where there is none, in iterative pruning at level `iteration`; `level` has its validation numbers. Test
+    numbers stand in `confirmation` alone, and `shown` names the networks behind them. `decidable_tolerance` is the
+    smallest tolerance the validation examples can decide.
     """
 
     verdict: Verdict
@@ -44,6 +45,7 @@ class Selection:
     density_effective: float | None = None
     confirmation: Confirmation | None = None
     controls: tuple[Comparison, ...] = ()
+    arms: tuple[Arm, ...] = ()
     rewind_axis: RewindAxis | None = None
     decidable_tolerance: float | None = None
     shown: tuple[str, ...] = ()

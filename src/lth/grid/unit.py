@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lth.results.wording import cell_name
 from lth.spec.step import Step
 from lth.spec.values import decimal
 
@@ -29,37 +30,46 @@ class Dense:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The dense weights at a rewind point added after the dense run, made by exact replay."""
+    """Weights at a rewind point that no dense run kept: made by exact replay of the dense run, or, `fresh`, by
+    training another initialisation up to there."""
 
     seed: int
     step: Step
+    fresh: bool = False
 
     @property
     def id(self) -> str:
-        return f"dense-seed{self.seed}-r{self.step}"
+        return f"dense-seed{self.seed}-{'reinit-' * self.fresh}r{self.step}"
 
     @property
     def folder(self) -> str:
-        return f"dense/seed{self.seed}-r{self.step}"
+        return f"dense/seed{self.seed}-{'reinit-' * self.fresh}r{self.step}"
 
     @property
     def coordinates(self) -> dict[str, object]:
-        return {"kind": "checkpoint", "seed": self.seed, "step": str(self.step)}
+        where: dict[str, object] = {"kind": "checkpoint", "seed": self.seed, "step": str(self.step)}
+        return {**where, "fresh": True} if self.fresh else where
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One ticket, or one of its controls: a sparsity, a rewind point and a seed."""
+    """One ticket, or a variant of it (`lth.spec.variants`): a sparsity, a rewind point and a seed.
 
-    sparsity: float
+    In iterative pruning the sparsity is that of a `level`. A ticket pruned at an absolute `threshold` has no
+    sparsity of its own: sparsity is None.
+    """
+
+    sparsity: float | None
     rewind: Step
     seed: int
     control: str | None = None
+    level: int | None = None
+    threshold: float | None = None
 
     @property
     def id(self) -> str:
         end = f"-{self.control}" if self.control else ""
-        return f"s{decimal(self.sparsity)}-r{self.rewind}-seed{self.seed}{end}"
+        return f"{cell_name(self.sparsity, self.rewind, self.level, self.threshold)}-seed{self.seed}{end}"
 
     @property
     def folder(self) -> str:
@@ -67,8 +77,13 @@ class Cell:
 
     @property
     def coordinates(self) -> dict[str, object]:
-        where = {"sparsity": decimal(self.sparsity), "rewind": str(self.rewind), "seed": self.seed}
-        return {"kind": "cell", **where, "control": self.control}
+        if self.level is not None:
+            which: dict[str, object] = {"level": self.level}
+        elif self.threshold is not None:
+            which = {"threshold": decimal(self.threshold)}
+        else:
+            which = {"sparsity": decimal(self.sparsity or 0.0)}
+        return {"kind": "cell", **which, "rewind": str(self.rewind), "seed": self.seed, "control": self.control}
 
 
 @dataclass(frozen=True)

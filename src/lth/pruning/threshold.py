@@ -32,12 +32,31 @@ def masks(
     budgets = [budget(shapes, sparsity, scope, rates, costs) for sparsity in kept]
     for group in zip(*budgets, strict=True):
         names, _ = group[0]  # the same at every sparsity
-        keys = _keys({name: scores[name] for name in names})
-        ranked = np.sort(keys)
-        for sparsity, (_, pruned) in zip(kept, group, strict=True):
-            survives = keys >= ranked[pruned] if pruned < len(keys) else np.zeros(len(keys), dtype=bool)
-            kept[sparsity] |= _split(survives, {name: shapes[name] for name in names})
+        survivors = surviving({name: scores[name] for name in names}, [pruned for _, pruned in group])
+        for layers, survives in zip(kept.values(), survivors, strict=True):
+            layers |= survives
     return {sparsity: Mask({name: layers[name] for name in scores}) for sparsity, layers in kept.items()}
+
+
+def surviving(
+    scores: Mapping[str, Tensor], counts: Sequence[int], among: Mapping[str, Tensor] | None = None
+) -> list[dict[str, Tensor]]:
+    """Returns, for each count, which weights of a group are left without the `count` lowest scores, as booleans.
+
+    Only weights that are True in `among` (left out: all) are there to be lost or left, by the same names and of
+    the same shapes as their scores; equal scores go as in `masks`, whose errors for scores are raised.
+    """
+    if not scores:
+        return [{} for _ in counts]
+    keys = _keys(scores)
+    there = None if among is None else torch.cat([among[name].reshape(-1) for name in scores]).numpy()
+    ranked = np.sort(keys if there is None else keys[there])
+    found: list[dict[str, Tensor]] = []
+    for count in counts:
+        survives = keys >= ranked[count] if count < len(ranked) else np.zeros(len(keys), dtype=bool)
+        survives = survives if there is None else survives & there
+        found.append(_split(survives, {name: score.shape for name, score in scores.items()}))
+    return found
 
 
 def _keys(scores: Mapping[str, Tensor]) -> np.ndarray:

@@ -11,14 +11,17 @@ from lth.results.wording import brackets, count, points, share, size
 from lth.runs.records import CellResult
 from lth.spec.schema import Spec
 from lth.spec.step import Step
+from lth.spec.variants import VARIANTS
 
 DataName = Literal["validation", "test"]
 
-NAMES = {"reinit": "reinit", "shuffled_mask": "the shuffled mask", "random_mask": "the random mask"}
 IDLE = {
     "reinit": "the rewound weights do not matter here",
     "shuffled_mask": "which weights of a layer are kept does not matter here, only how many",
     "random_mask": "neither which weights are kept nor how many in each layer matters here",
+    "signs": "of the rewound weights only the signs matter here",
+    "other_seed": "which weights are kept depends little on the seed here",
+    "inverted": "the ranking inside a layer does not matter here",
 }
 
 
@@ -61,8 +64,8 @@ def _compare(
 ) -> Comparison | None:
     """The comparison over the seeds that have both networks; None where there are none."""
     seeds = spec.confirmation_seeds if data == "test" else spec.seeds
-    places = [((None, rewind, sparsity, seed), (control, rewind, sparsity, seed)) for seed in seeds]
-    both = [(found.cells[a], found.cells[b]) for a, b in places if a in found.cells and b in found.cells]
+    pairs = [(found.get(None, rewind, sparsity, seed), found.get(control, rewind, sparsity, seed)) for seed in seeds]
+    both = [(ticket, other) for ticket, other in pairs if ticket is not None and other is not None]
     if not both:
         return None
     tickets, others = [_accuracy(ticket, data) for ticket, _ in both], [_accuracy(other, data) for _, other in both]
@@ -94,7 +97,7 @@ def _accuracy(result: CellResult, data: DataName) -> float:
 
 def _words(control: str, gap: Difference, tolerance: float) -> str:
     """What the interval of ticket - control says; "as good" needs a lead surely below the tolerance."""
-    name, interval = NAMES[control], gap.interval()
+    name, interval = VARIANTS[control].words, gap.interval()
     if interval is None:
         return f"one seed puts the ticket {points(gap.mean)} from {name}, without an interval"
     low, high = interval
@@ -104,7 +107,6 @@ def _words(control: str, gap: Difference, tolerance: float) -> str:
     if high < 0:
         return f"{name} is better than the ticket: the difference is {gap_text}"
     if high < tolerance:
-        return (
-            f"{name} is as good as the ticket within {size(tolerance)}: {IDLE[control]}; the difference is {gap_text}"
-        )
+        why = f": {IDLE[control]}" if control in IDLE else ""
+        return f"{name} is as good as the ticket within {size(tolerance)}{why}; the difference is {gap_text}"
     return f"no difference from {name} is shown, nor excluded: {gap_text}"

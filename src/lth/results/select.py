@@ -23,7 +23,7 @@ __all__ = ["Level", "Selection", "candidate", "neighbours", "select_winner", "wa
 
 def walk(spec: Spec, results: Results) -> tuple[Level, ...]:
     """Returns every level of the grid, rewind points in order and each from dense to sparse, passed or not and why."""
-    return walks(spec, index(results))
+    return walks(spec, index(spec, results))
 
 
 def candidate(spec: Spec, results: Results) -> tuple[float, Step] | None:
@@ -31,7 +31,7 @@ def candidate(spec: Spec, results: Results) -> tuple[float, Step] | None:
 
     Equal sparsities go to the earliest rewind point, the one with the fewest dense steps.
     """
-    found = index(results)
+    found = index(spec, results)
     if not progress(spec, found).complete:
         return None
     best = _sparsest(found, walks(spec, found))
@@ -52,7 +52,7 @@ def select_winner(spec: Spec, results: Results) -> Selection:
     than twice the standard error of the validation accuracy; "candidate" from one seed; "not_confirmed" where
     fresh seeds are asked for and do not, or not yet, confirm it; else "matching".
     """
-    found = index(results)
+    found = index(spec, results)
     levels, state = walks(spec, found), progress(spec, found)
     remarks = about_networks(spec, found)
     if not state.complete:
@@ -88,6 +88,7 @@ def _selected(spec: Spec, found: Index, selection: Selection, best: Level) -> Se
         verdict=_verdict(spec, selection, confirmation),
         sparsity=sparsity,
         rewind=step,
+        iteration=spec.level(sparsity),
         level=best,
         density_prunable=mean([ticket.density_prunable for ticket in tickets]),
         density_all=mean([ticket.density_all for ticket in tickets]),
@@ -128,6 +129,6 @@ def _decidable(spec: Spec, dense: Sequence[CellResult]) -> float | None:
 def _shown(spec: Spec, found: Index, confirmation: Confirmation, sparsity: float, step: Step) -> tuple[str, ...]:
     """The ids of the networks whose test accuracies stand in the selection."""
     controls = spec.grid.controls if confirmation.stage == "confirmation" else ()
-    cells = [found.cells.get((kind, step, sparsity, seed)) for kind in (None, *controls) for seed in confirmation.seeds]
+    cells = [found.get(kind, step, sparsity, seed) for kind in (None, *controls) for seed in confirmation.seeds]
     dense = [found.dense[seed] for seed in confirmation.seeds]
     return tuple(result.id for result in (*dense, *cells) if result is not None)

@@ -20,8 +20,8 @@ class Selection:
     """What a run says, in one `sentence` and in numbers. Accuracies and differences are fractions.
 
     `seeds` are the grid's; `levels` are every level of every walk, `candidates` the sparsest pass of each rewind
-    point. The selected cell is `sparsity` and `rewind`, both None where there is none; `level` is its level,
-    with the validation numbers. Test numbers stand in `confirmation` alone, and `shown` names the networks
+    point. The selected cell is `sparsity` and `rewind`, both None where there is none, in iterative pruning at level
+    `iteration`; `level` has its validation numbers. Test numbers stand in `confirmation` alone, and `shown` names the networks
     behind them. `decidable_tolerance` is the smallest tolerance the validation examples can decide.
     """
 
@@ -33,6 +33,7 @@ class Selection:
     candidates: tuple[tuple[Step, float | None], ...] = ()
     sparsity: float | None = None
     rewind: Step | None = None
+    iteration: int | None = None
     level: Level | None = None
     dense_validation_top1: float | None = None
     density_prunable: float | None = None
@@ -48,7 +49,8 @@ class Selection:
     @property
     def cell(self) -> str | None:
         """Returns the id of the selected cell without its seed: "s0.88-r10ep"."""
-        return None if self.sparsity is None or self.rewind is None else cell_name(self.sparsity, self.rewind)
+        unknown = self.sparsity is None or self.rewind is None
+        return None if unknown else cell_name(self.sparsity, self.rewind, self.iteration)
 
     @property
     def validation_top1(self) -> float | None:

@@ -11,9 +11,13 @@ from lth.spec.values import decimal
 Interval = tuple[float, float]
 
 
-def cell_name(sparsity: float, rewind: Step) -> str:
-    """Returns the id of a cell without its seed: "s0.88-r10ep"."""
-    return f"s{decimal(sparsity)}-r{rewind}"
+def cell_name(sparsity: float | None, rewind: Step, level: int | None = None, threshold: float | None = None) -> str:
+    """Returns the id of a cell without its seed: "s0.88-r10ep"; "l07-r10ep" of iterative pruning, "t0.02-r10ep"."""
+    if level is not None:
+        return f"l{level:02}-r{rewind}"
+    if threshold is not None:
+        return f"t{decimal(threshold)}-r{rewind}"
+    return f"s{decimal(sparsity or 0.0)}-r{rewind}"
 
 
 def percent(fraction: float, digits: int = 2) -> str:

@@ -33,6 +33,10 @@ class CellResult(Record):
     `density_effective` = weights on a live path / prunable. `files` maps each artefact in
     `attempt-<attempt>/` to its sha256; `checkpoints` maps a canonical Step string to the artefact with
     the dense weights at that moment. `order` is the data stream: "dense", "fresh" or "replay".
+    `control` names a variant of a ticket (`lth.spec.variants`), None the ticket. `level` counts those of iterative
+    pruning; a ticket of an absolute `threshold` has no sparsity. `first_step` and `last_step` are positions in the
+    learning-rate schedule, `epochs` what was trained. `early_stop_step` is the evaluation of least validation loss,
+    `early_stop_test_top1` the test accuracy at the test evaluation next to it, at `early_stop_test_step`.
     `examples_per_second` is the network's own training speed, `data_share` the share of a step that went
     into its batch: medians over the rows of its metrics, unknown in results of earlier versions.
     """
@@ -46,6 +50,8 @@ class CellResult(Record):
     sparsity: float | None = None
     rewind: Step | None = None
     control: str | None = None
+    level: int | None = None
+    threshold: float | None = None
     order: str
     attempt: str
     files: dict[str, str]
@@ -75,6 +81,8 @@ class CellResult(Record):
     early_stop_step: int
     early_stop_validation_loss: float
     early_stop_validation_top1: float
+    early_stop_test_top1: float | None = None
+    early_stop_test_step: int | None = None
     parameters: int
     prunable: int
     density_prunable: float = 1.0

@@ -19,6 +19,7 @@ LATER: dict[Path, object] = {
     ("train", "layout"): "auto",
     ("train", "compile"): False,
     ("train", "deterministic"): True,
+    ("prune", "mask_from"): "100%",
 }
 
 

@@ -68,7 +68,10 @@ Schedule = Annotated[Constant | StepSchedule | Cosine, Field(discriminator="name
 
 
 class Train(Section):
-    epochs: Count
+    """The training of the dense network, whose length is given in epochs or in iterations, one of the two."""
+
+    epochs: Count | None = None
+    iterations: Count | None = None
     optimizer: Optimizer
     schedule: Schedule = Constant(name="constant")
     label_smoothing: Fraction = 0.0
@@ -81,11 +84,17 @@ class Train(Section):
     deterministic: Flag = True
     entry: Function | None = None
     evaluate_every: Step = Step(1)
+    test_every: Step | None = None
     guard_epochs: Whole = 5
 
-    @field_validator("evaluate_every")
+    @property
+    def length(self) -> Step:
+        """Returns the end of training T as a moment."""
+        return Step(self.epochs or 0, self.iterations or 0)
+
+    @field_validator("evaluate_every", "test_every")
     @classmethod
-    def _later(cls, value: Step) -> Step:
+    def _later(cls, value: Step | None) -> Step | None:
         if value == Step():
             raise refused("the pause between evaluations must be longer than 0", 'Write "1ep" for one an epoch')
         return value

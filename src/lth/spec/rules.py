@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import PydanticCustomError
 
 from lth.errors import SpecError
+from lth.spec.pruning_rules import broken_in_pruning
 from lth.spec.recipe import SGD, StepSchedule
 from lth.spec.step import Step
 from lth.spec.toml import shown
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
 def broken(spec: Spec) -> Iterator[PydanticCustomError]:
     """Returns an error for each rule that `spec` breaks."""
     yield from _one_validation(spec)
+    yield from _one_length(spec)
     yield from _momentum(spec)
     yield from _warmup(spec)
     if isinstance(spec.train.schedule, StepSchedule):
         yield from _late(spec, "train.schedule.milestones", spec.train.schedule.milestones)
     yield from _late(spec, "grid.rewind", spec.grid.rewind)
-    yield from _idle_controls(spec)
+    yield from broken_in_pruning(spec)
     yield from _image_size(spec)
     yield from _micro_batch(spec)
     yield from _data_parallel(spec)
@@ -41,13 +43,20 @@ def check_moments(spec: Spec, steps_per_epoch: int, at: object = None) -> None:
     """
     schedule = spec.train.schedule
     milestones = schedule.milestones if isinstance(schedule, StepSchedule) else ()
-    last = spec.train.epochs * steps_per_epoch
+    length = spec.train.length
+    last = length.index(steps_per_epoch)
+    of = f"{length.epochs} x {steps_per_epoch}" if length.epochs else "train.iterations"
     lines: list[str] = []
+    warmup = spec.train.schedule.warmup_epochs
+    if warmup * steps_per_epoch >= last:
+        lines.append(
+            f"train.schedule.warmup_epochs: does not end before training does, at step {last} (found {warmup})"
+        )
     for key, moments in (("train.schedule.milestones", milestones), ("grid.rewind", spec.grid.rewind)):
         late = [str(moment) for moment in moments if moment.index(steps_per_epoch) >= last]
         if late:
-            what = f"not before the end of training, at step {last} = {spec.train.epochs} x {steps_per_epoch}"
-            lines.append(f"{key}: {what} (found {shown(late)}). Use earlier moments, or raise train.epochs")
+            what = f"not before the end of training, at step {last} = {of}"
+            lines.append(f"{key}: {what} (found {shown(late)}). Use earlier moments, or raise {_key(spec)}")
     if lines:
         raise SpecError(lines, at=at)
 
@@ -59,6 +68,18 @@ def _one_validation(spec: Spec) -> Iterator[PydanticCustomError]:
         yield refused("ambiguous" if given else "says nothing", cure, key="data.validation", value=given)
 
 
+def _one_length(spec: Spec) -> Iterator[PydanticCustomError]:
+    if spec.train.length == Step():
+        yield refused("missing", "Add it to [train], for example epochs = 40", key="train.epochs")
+    if spec.train.epochs is not None and spec.train.iterations is not None:
+        what, needs = "given beside train.epochs", ("train.epochs",)
+        yield refused(what, "Keep one of them", key="train.iterations", value=spec.train.iterations, needs=needs)
+
+
+def _key(spec: Spec) -> str:
+    return "train.epochs" if spec.train.epochs else "train.iterations"
+
+
 def _momentum(spec: Spec) -> Iterator[PydanticCustomError]:
     optimizer = spec.train.optimizer
     if isinstance(optimizer, SGD) and optimizer.nesterov and not optimizer.momentum:
@@ -68,26 +89,23 @@ def _momentum(spec: Spec) -> Iterator[PydanticCustomError]:
 
 def _warmup(spec: Spec) -> Iterator[PydanticCustomError]:
     epochs, warmup = spec.train.epochs, spec.train.schedule.warmup_epochs
-    if warmup >= epochs:
+    if epochs is not None and warmup >= epochs:
         what = f"warm-up does not end before training does, at train.epochs = {epochs}"
         cure = f"Set warmup_epochs below {epochs}, or raise train.epochs"
         yield refused(what, cure, key="train.schedule.warmup_epochs", value=warmup, needs=("train.epochs",))
 
 
 def _late(spec: Spec, key: str, moments: tuple[Step, ...]) -> Iterator[PydanticCustomError]:
-    epochs = spec.train.epochs
-    late = [str(moment) for moment in moments if moment.epochs >= epochs]
+    """Moments that come too late whatever the length of an epoch is; the others are checked with the data."""
+    length, limit = spec.train.length, _key(spec)
+    if length.epochs:
+        late = [str(moment) for moment in moments if moment.epochs >= length.epochs]
+    else:
+        late = [str(moment) for moment in moments if 0 < length.iterations <= moment.iterations]
     if late:
-        what = f"not before the end of training, at train.epochs = {epochs}"
-        cure = f"Use moments before {epochs}ep, or raise train.epochs"
-        yield refused(what, cure, key=key, value=late, needs=("train.epochs",))
-
-
-def _idle_controls(spec: Spec) -> Iterator[PydanticCustomError]:
-    if spec.grid.controls_at == "all" and not spec.grid.controls:
-        cure = 'Add controls = ["reinit"], or drop controls_at'
-        what, needs = "would be ignored: there are no controls", ("grid.controls",)
-        yield refused(what, cure, key="grid.controls_at", value="all", needs=needs)
+        what = f"not before the end of training, at {limit} = {length.epochs or length.iterations}"
+        cure = f"Use moments before {length}, or raise {limit}"
+        yield refused(what, cure, key=key, value=late, needs=(limit,))
 
 
 def _image_size(spec: Spec) -> Iterator[PydanticCustomError]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from lth.spec.levels import level_sparsities
 from lth.spec.recipe import (
     SGD,
     Adam,
@@ -20,8 +21,9 @@ from lth.spec.recipe import (
     Train,
 )
 from lth.spec.rules import broken
-from lth.spec.step import Step
+from lth.spec.step import MaskFrom, Step
 from lth.spec.values import LARGEST, Count, Flag, Fraction, Name, Number, Text, Whole, refused
+from lth.spec.variants import STANDARD, Arm, Control, Method
 
 __all__ = [
     "SGD",
@@ -45,8 +47,6 @@ __all__ = [
     "Train",
     "Validation",
 ]
-
-Control = Literal["reinit", "shuffled_mask", "random_mask"]
 
 
 class Validation(Section):
@@ -83,9 +83,15 @@ class Model(Section):
 
 
 class Prune(Section):
-    """`scope` left out means the model's usual one; `rates` gives layers their own share of a sparsity."""
+    """`scope` left out means the model's usual one; `rates` gives layers their own share of a sparsity.
 
-    method: Literal["one_shot"] = "one_shot"
+    `rate` is what iterative pruning takes at each level of what is left; `mask_from` the moment whose dense weights
+    are ranked, as a share of training or a Step.
+    """
+
+    method: Literal["one_shot", "iterative"] = "one_shot"
+    rate: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    mask_from: MaskFrom = MaskFrom()
     score: Literal["magnitude"] = "magnitude"
     scope: Literal["global", "layerwise", "erk", "flops"]
     exclude: tuple[Text, ...] = ()
@@ -103,15 +109,29 @@ def _distinct(value: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 class Grid(Section):
+    """What is explored. Of iterative pruning the `sparsities` follow from `prune.rate` and the number of levels."""
+
     sparsities: tuple[Fraction, ...] = Field(min_length=1)
+    thresholds: tuple[Annotated[Number, Field(gt=0)], ...] = ()
+    levels: Annotated[int, Field(strict=True, ge=1, le=99)] | None = None
+    min_density: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    min_accuracy: Annotated[Number, Field(gt=0, lt=1)] | None = None
     rewind: tuple[Step, ...] = Field(default=(Step(),), min_length=1)
+    arms: tuple[Arm, ...] = ()
+    methods: tuple[Method, ...] = ()
     controls: tuple[Control, ...] = ()
-    controls_at: Literal["knee", "all"] = "knee"
+    controls_at: Literal["knee", "all"] | tuple[Number | Whole, ...] = "knee"
     order: Literal["fresh", "replay"] = "fresh"
+    search: Literal["full", "adaptive"] = "full"
 
-    _no_twins = field_validator("sparsities", "rewind", "controls")(_distinct)
+    _no_twins = field_validator("sparsities", "thresholds", "rewind", "arms", "methods", "controls")(_distinct)
 
-    @field_validator("sparsities", "rewind")
+    @field_validator("controls", mode="before")
+    @classmethod
+    def _standard(cls, value: object) -> object:
+        return STANDARD if value == "standard" else value
+
+    @field_validator("sparsities", "thresholds", "rewind")
     @classmethod
     def _sorted(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(sorted(value))
@@ -209,6 +229,31 @@ class Spec(Section):
             for error in broken(self):
                 raise error
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _levels(cls, raw: Any) -> Any:
+        """The sparsities of iterative pruning, where the spec gives what they follow from."""
+        if not isinstance(raw, Mapping):
+            return cast(object, raw)
+        spec = cast(Mapping[str, Any], raw)
+        prune, grid = spec.get("prune"), spec.get("grid")
+        if isinstance(prune, Prune):
+            prune = prune.model_dump()
+        if not (isinstance(prune, dict) and isinstance(grid, dict)) or "sparsities" in grid:
+            return spec
+        given = cast(dict[str, Any], grid)
+        found = level_sparsities(cast(dict[str, Any], prune), given)
+        return {**spec, "grid": {**given, "sparsities": found}} if found else spec
+
+    @property
+    def iterative(self) -> bool:
+        """Returns whether each mask is made from the level before."""
+        return self.prune.method == "iterative"
+
+    def level(self, sparsity: float) -> int | None:
+        """Returns the level of iterative pruning at which this sparsity is reached; None in one-shot pruning."""
+        return self.grid.sparsities.index(sparsity) + 1 if self.iterative else None
 
     @property
     def confirmation_seeds(self) -> tuple[int, ...]:

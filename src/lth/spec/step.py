@@ -55,3 +55,39 @@ class Step:
         return core_schema.no_info_plain_validator_function(
             read, serialization=core_schema.plain_serializer_function_ser_schema(str)
         )
+
+
+@dataclass(frozen=True)
+class MaskFrom:
+    """A moment of the dense training: a share of it, written "50%", or a Step."""
+
+    percent: int = 100
+    step: Step | None = None
+
+    @classmethod
+    def parse(cls, text: str | int) -> MaskFrom:
+        """Returns the moment that `text` writes; raises ValueError with the accepted forms."""
+        if isinstance(text, str) and re.fullmatch(r"([1-9][0-9]?|100)%", text):
+            return cls(int(text[:-1]))
+        return cls(100, Step.parse(text))
+
+    def index(self, last_step: int, steps_per_epoch: int) -> int:
+        """Returns the number of optimizer steps done at this moment of a training of `last_step` steps."""
+        if self.step is not None:
+            return self.step.index(steps_per_epoch)
+        return max(1, self.percent * last_step // 100)
+
+    def __str__(self) -> str:
+        return f"{self.percent}%" if self.step is None else str(self.step)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        def read(value: Any) -> MaskFrom:
+            try:
+                return value if isinstance(value, MaskFrom) else cls.parse(value)
+            except ValueError:
+                raise refused("not a moment of training", 'Write it as "50%", "20ep" or "500it"') from None
+
+        return core_schema.no_info_plain_validator_function(
+            read, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )

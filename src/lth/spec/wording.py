@@ -79,7 +79,8 @@ def worded(path: Path, group: Sequence[ErrorDetails], document: Mapping[str, Any
 def refusal(context: Mapping[str, Any]) -> Problem:
     """Returns the problem of a broken rule that binds several keys; `context` as `refused` makes it."""
     path = tuple(context["key"].split("."))
-    return Problem(path, context["what"], shown(context["value"]), context["cure"], context["needs"])
+    found = "" if context["value"] is None else shown(context["value"])
+    return Problem(path, context["what"], found, context["cure"], context["needs"])
 
 
 def _table(document: Mapping[str, Any], path: Sequence[str]) -> Mapping[str, Any]:

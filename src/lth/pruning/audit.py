@@ -51,6 +51,19 @@ def check_mask(
     return checks
 
 
+def check_threshold(
+    mask: Mask, weights: Mapping[str, Tensor], threshold: float, prunable: set[str]
+) -> dict[str, bool]:
+    """Returns the checks of a mask made by an absolute threshold: as many weights kept as reach it, none that do not."""
+    sizes = {name: weights[name].detach().cpu().abs() for name in mask.tensors if name in weights}
+    kept = [(sizes[name], tensor) for name, tensor in mask.tensors.items() if name in sizes]
+    return {
+        "density_exact": mask.kept == sum(int((size >= threshold).count_nonzero()) for size in sizes.values()),
+        "only_prunable_masked": set(mask.tensors) == prunable,
+        "mask_ranks_final_weights": all(bool((size[tensor] >= threshold).all()) for size, tensor in kept),
+    }
+
+
 def check_rewound(state: Mapping[str, Tensor], checkpoint: Mapping[str, Tensor], mask: Mask) -> dict[str, bool]:
     """Returns the checks of a network just rewound: `state` is its state_dict, `checkpoint` the one it goes back to.
 

@@ -86,3 +86,8 @@ def _split(survives: np.ndarray, shapes: Mapping[str, torch.Size]) -> dict[str, 
     ends = np.cumsum([shape.numel() for shape in shapes.values()])[:-1]
     parts = zip(np.split(survives, ends), shapes.items(), strict=True)
     return {name: torch.from_numpy(part).reshape(shape) for part, (name, shape) in parts}
+
+
+def above(weights: Mapping[str, Tensor], threshold: float) -> Mask:
+    """Returns the mask that keeps every weight whose magnitude is at least `threshold`, whatever its layer."""
+    return Mask({name: weight.detach().abs() >= threshold for name, weight in weights.items()})

@@ -10,7 +10,6 @@ from typing import Any, Literal
 from lth.analysis.cache import Cache
 from lth.analysis.networks import mask_of, trained_state
 from lth.analysis.overlap import Overlap, mask_overlap, sign_agreement
-from lth.grid.unit import Cell
 from lth.pruning.score import magnitude
 from lth.pruning.threshold import masks
 from lth.results.statistics import mean
@@ -92,7 +91,7 @@ def _over_time(work: Workspace, cache: Cache, results: Results, tickets: Sequenc
 
 def _then(work: Workspace, ticket: CellResult, moment: Step) -> dict[str, float]:
     seed, sparsity, prune = ticket.seed, ticket.sparsity or 0.0, work.spec.prune
-    rates, then, final = work.prunable(seed), work.dense_state(seed, moment), work.final_state(seed)
+    rates, then, final = work.prunable, work.dense_state(seed, moment), work.final_state(seed)
     scores = magnitude({name: then[name] for name in rates})
     early = masks(scores, [sparsity], scope=prune.scope, rates=rates, costs=work.costs)[sparsity]
     mask = mask_of(work.run, ticket)
@@ -107,7 +106,7 @@ def _since_start(work: Workspace, cache: Cache, tickets: Sequence[CellResult]) -
 
 
 def _signs_kept(work: Workspace, ticket: CellResult) -> dict[str, float]:
-    start = work.start_state(Cell(ticket.sparsity, ticket.rewind or Step(), ticket.seed, level=ticket.level))
+    start = work.dense_state(ticket.seed, ticket.rewind or Step())
     return {"signs": sign_agreement(start, trained_state(work.run, ticket), [mask_of(work.run, ticket)])}
 
 

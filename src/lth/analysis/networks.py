@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lth.errors import RunError
 from lth.pruning.mask import Mask
-from lth.runs.files import sha256_of
 from lth.runs.records import CellResult
-from lth.runs.run import DAMAGED, Run
+from lth.runs.run import Run
 from lth.spec.step import Step
 from lth.spec.values import decimal
-from lth.training.checkpoint import load_state
+from lth.training.checkpoint import checked_state
 
 
 def trained_state(run: Run, result: CellResult) -> dict[str, Tensor]:
@@ -22,10 +20,7 @@ def trained_state(run: Run, result: CellResult) -> dict[str, Tensor]:
     name = "weights.safetensors"
     if result.kind == "dense":
         name = result.checkpoints[str(Step(0, result.last_step).canonical(result.steps_per_epoch))]
-    path = run.artefact(result, name)
-    if path.exists() and sha256_of(path.read_bytes()) != result.files[name]:
-        raise RunError("the file is not the one its result.json names (sha256 differs)", at=path, cure=DAMAGED)
-    return load_state(path)
+    return checked_state(run.artefact(result, name), result.files[name])
 
 
 def mask_of(run: Run, ticket: CellResult) -> Mask:

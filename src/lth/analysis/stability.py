@@ -52,9 +52,9 @@ def stability(run: Run, *, points: int = POINTS, ways: Sequence[Way] = WAYS, tol
     found = pairs(results)
     require(run, found)
     cache, work = cache_of(run), Workspace(run, Event())
-    by_seed = sorted(found, key=lambda pair: pair.second.seed)
-    known = {pair: measure(work, cache, pair, points, ways, told) for pair in by_seed}
-    measured = tuple(known[pair] for pair in found)
+    by_seed = sorted(found, key=lambda pair: pair.second.seed)  # whose data are in memory one after the other
+    known = [measure(work, cache, pair, points, ways, told) for pair in by_seed]
+    measured = tuple(sorted(known, key=lambda one: one.pair.order))
     summed = tuple(rows(measured, ways))
     alike = tuple(likenesses(work, cache, results))
     return Stability(points, measured, summed, tuple(earliest(summed)), alike)

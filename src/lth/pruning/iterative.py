@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from lth.errors import LthError
 from lth.pruning.allocate import LevelScope, level_budget
 from lth.pruning.mask import Mask
 from lth.pruning.score import magnitude
-from lth.pruning.threshold import surviving
+from lth.pruning.threshold import kept_before, surviving
 
 
 def next_mask(
@@ -33,22 +32,3 @@ def next_mask(
     for names, pruned in level_budget(left, rate, scope, rates):
         layers |= surviving({name: scores[name] for name in names}, [pruned], kept)[0]
     return Mask({name: layers[name] for name in weights})
-
-
-def kept_before(before: Mask | None, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Returns what `before` keeps of `weights`, by name in their order; everything for None.
-
-    Raises LthError where the mask and the weights differ in names or shapes.
-    """
-    if before is None:
-        return {name: torch.ones(weight.shape, dtype=torch.bool) for name, weight in weights.items()}
-    odd = sorted(before.tensors.keys() ^ weights.keys())
-    if odd:
-        cure = "Give the weights that the mask decides over."
-        raise LthError("the mask before and the weights do not name the same layers", value=odd, cure=cure)
-    for name, weight in weights.items():
-        if before.tensors[name].shape != weight.shape:
-            found = f"{tuple(before.tensors[name].shape)}, the weight {tuple(weight.shape)}"
-            cure = "Take the weights of the network it was made from."
-            raise LthError("the mask before has another shape than the weight", at=name, value=found, cure=cure)
-    return {name: before.tensors[name] for name in weights}

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lth.data.order import stream_seed
 from lth.grid.next import parent
 from lth.grid.unit import Cell
 from lth.pruning.audit import check_mask, check_threshold
-from lth.pruning.controls import drawn_scores, inverted_mask, inverted_scores, random_mask, shuffled_mask
+from lth.pruning.controls import drawn_scores, inverted_mask, random_mask, shuffled_mask
 from lth.pruning.iterative import next_mask
 from lth.pruning.mask import Mask
-from lth.pruning.saliency import snip_scores, synflow_mask
+from lth.pruning.saliency import snip_scores, synflow_mask, synflow_scores
 from lth.pruning.threshold import above, masks
 from lth.spec.step import Step
 from lth.spec.variants import Variant, partner, variant
@@ -63,8 +63,8 @@ def level_before(work: Workspace, unit: Cell, seed: int) -> tuple[dict[str, Tens
     return weights, Mask.load(work.run.artefact(result, "mask.safetensors"))
 
 
-def mask_and_checks(work: Workspace, unit: Cell, model: nn.Module) -> tuple[Mask | None, Checks]:
-    """Returns the unit's mask and the audit of it; None for a dense network. `model` holds the weights to start from."""
+def mask_and_checks(work: Workspace, unit: Cell) -> tuple[Mask | None, Checks]:
+    """Returns the unit's mask and the audit of it; None for a dense network."""
     one = variant(unit.control)
     if one is None or one.mask == "ticket":
         return _audited(work, unit, ticket_mask(work, unit))
@@ -73,7 +73,7 @@ def mask_and_checks(work: Workspace, unit: Cell, model: nn.Module) -> tuple[Mask
     if one.mask == "gradual":
         return Mask({name: torch.ones_like(work.final_state(unit.seed)[name]).bool() for name in work.prunable}), {}
     if one.kind == "method":
-        mask = _by_method(work, unit, one, model)
+        mask = _by_method(work, unit, one)
         return mask, check_budget(work, unit, mask)
     mask = _of_control(work, unit, one)
     ticket = ticket_mask(work, unit).mask
@@ -112,25 +112,29 @@ def _of_control(work: Workspace, unit: Cell, one: Variant) -> Mask:
         case "random":
             return random_mask(made.mask, seed)
         case _:
-            return inverted_mask(made.mask, made.weights)
+            return inverted_mask(made.mask, {name: made.weights[name] for name in made.mask.tensors})
 
 
-def _by_method(work: Workspace, unit: Cell, one: Variant, model: nn.Module) -> Mask:
+def _by_method(work: Workspace, unit: Cell, one: Variant) -> Mask:
     """Masks made at initialisation, of the seed's initial weights and the first batch of its dense training."""
     initial, prune, resident = work.dense_state(unit.seed, Step()), work.spec.prune, work.resident(unit.seed)
     sparsity, seed = unit.sparsity or 0.0, stream_seed(unit.seed, f"mask-{unit.sparsity!r}")
     method, _, check = one.mask.partition("_")
-    network = work.model(unit.seed)
+    network, names = work.model(unit.seed), work.prunable
     network.load_state_dict(initial)
     if method == "synflow":
-        mask = synflow_mask(
-            network, resident.input_shape, work.prunable, sparsity, prune.scope, work.costs, inverted=check == "inverted"
-        )
-        return shuffled_mask(mask, seed) if check == "shuffled" else mask
-    if method == "snip":
-        scores = snip_scores(network, *work.stream(unit.seed, "dense").batch_at(0), list(work.prunable))
+        scores = synflow_scores(network, resident.input_shape, names)
+        mask = synflow_mask(network, resident.input_shape, names, sparsity, prune.scope, work.costs)
     else:
-        scores = drawn_scores({name: initial[name].shape for name in work.prunable}, seed)
-    scores = inverted_scores(scores) if check == "inverted" else scores
-    mask = masks(scores, [sparsity], scope=prune.scope, rates=work.prunable, costs=work.costs)[sparsity]
-    return shuffled_mask(mask, seed) if check == "shuffled" else mask
+        if method == "snip":
+            scores = snip_scores(network, *work.stream(unit.seed, "dense").batch_at(0), names)
+        else:
+            scores = drawn_scores({name: initial[name].shape for name in names}, seed)
+        mask = masks(scores, [sparsity], scope=prune.scope, rates=names, costs=work.costs)[sparsity]
+    match check:
+        case "shuffled":
+            return shuffled_mask(mask, seed)
+        case "inverted":
+            return inverted_mask(mask, {name: score.cpu() for name, score in scores.items()})
+        case _:
+            return mask

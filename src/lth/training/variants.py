@@ -43,7 +43,7 @@ def board(work: Workspace, unit: Cell) -> Boarded:
     model, start = _network(work, unit, one)
     first, last = span(work.spec, unit.control, unit.sparsity or 0.0, unit.rewind, steps_per_epoch)
     timing = Timing(first, last, held=unit.control == "fine_tune")
-    mask, checks = mask_and_checks(work, unit, model)
+    mask, checks = mask_and_checks(work, unit)
     alone = one is not None and one.network != "same"
     course = work.course(unit, model, timing=timing, mask=mask, alone=alone)
     if one is not None and one.mask == "gradual":

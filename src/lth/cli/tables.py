@@ -201,13 +201,25 @@ def show_selection(run: Run, selection: Selection) -> None:
         table.add_row(str(rewind), *_level(level))
     if selection.candidates:
         console.print(table)
-        console.print("(validation accuracy, mean over the grid's seeds)\n")
+        console.print(f"(validation accuracy, mean over the grid's seeds; {_tally(selection)})\n")
     _say(selection.sentence)
+    if (verdict := selection.level_verdict) is not None:
+        _say(verdict.sentence)
+        for line in verdict.details:
+            _say(f"- {line}", "  ")
     axis = [selection.rewind_axis.sentence] if selection.rewind_axis else []
     at_winner = [one for one in selection.controls if one.sparsity == selection.sparsity]
     fresh = [one for one in at_winner if one.data == "test"] or at_winner
-    for line in (*axis, *(one.sentence for one in fresh), *selection.notes):
+    beside = [one for one in selection.arms if (one.sparsity, one.rewind) == (selection.sparsity, selection.rewind)]
+    for line in (*axis, *(one.sentence for one in (*fresh, *beside)), *selection.notes):
         _say(f"- {line}", "  ")
+
+
+def _tally(selection: Selection) -> str:
+    """How many levels have which verdict: "60 levels matching, 5 worse, 35 undecided"."""
+    words = [one.word for one in selection.verdicts]
+    counts = [f"{words.count(word)} {word}" for word in dict.fromkeys(words)]
+    return f"of {len(words)} levels {', '.join(counts)}"
 
 
 def _say(text: str, indent: str = "") -> None:

@@ -55,8 +55,8 @@ def show_plan(spec: Spec, as_json: bool, into: Path | None = None) -> None:
     With the wall time, where the run directory `into` (default runs/NAME) has measured facts.
     """
     from lth.grid.next import wanted
+    from lth.grid.plan import plan
     from lth.grid.work import worker_count
-    from lth.planning.cost import plan
     from lth.planning.wall import mismatch
     from lth.runs.records import Results
 
@@ -76,12 +76,16 @@ def show_plan(spec: Spec, as_json: bool, into: Path | None = None) -> None:
     console = _console()
     console.print(table)
     console.print(f"\nUnits: {', '.join(first[:3])}, ... {first[-1]}; controls and confirmation follow the selection.")
-    console.print(
-        f"At most {cost.most_at_once} trainings at once; the longest chain is {cost.longest_chain_epochs:g} epochs."
-    )
+    console.print(f"At most {cost.most_at_once} trainings at once; the longest chain is {_chain(cost)}.")
     if cost.steps_per_epoch is None:
         console.print(f"Steps and disk are unknown: {remark}")
     _show_time(console, run, cost, why)
+
+
+def _chain(cost: Plan) -> str:
+    if cost.longest_chain_epochs is None:
+        return f"{cost.longest_chain_steps:,} steps"
+    return f"{cost.longest_chain_epochs:g} epochs"
 
 
 def _show_time(console: Console, run: Run, cost: Plan, why: str) -> None:

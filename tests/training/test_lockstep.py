@@ -103,8 +103,8 @@ class World:
 
     def trainee(self, ticket: Ticket) -> Trainee:
         made = Trainee(
-            str(ticket), self.network(ticket.seed), self.recipe, STEPS, timing=Timing(ticket.step), mask=self.mask(ticket),
-            dropout_seed=ticket.seed, channels_last=self.layout, gradient=self.gradient,
+            str(ticket), self.network(ticket.seed), self.recipe, STEPS, timing=Timing(ticket.step),
+            mask=self.mask(ticket), dropout_seed=ticket.seed, channels_last=self.layout, gradient=self.gradient,
         )  # fmt: skip
         self.gradient = made.gradient  # one for all, as a worker has it
         return made

@@ -197,7 +197,7 @@ class Trainee:
                 moved.copy_(kept)
 
     def _load_mask(self, mask: Mask | None) -> None:
-        """Sets the flat mask, the pruned weights to 0, and for each parameter where its gradient goes and what it is multiplied by."""
+        """Sets the flat mask, pruned weights to 0, and where each parameter's gradient goes and what multiplies it."""
         masked = {} if mask is None else mask.tensors
         self.mask = None if mask is None else torch.empty_like(self.weights) if self.mask is None else self.mask
         views = {} if self.mask is None else self.named(self.mask.fill_(1))

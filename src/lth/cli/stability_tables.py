@@ -16,7 +16,7 @@ from lth.results.wording import share
 
 TITLES = {
     "seeds": "Masks of two seeds, and the signs of the weights that both keep",
-    "moments": "The mask that the dense weights at a moment would give against the run's own, and the signs it keeps",
+    "moments": "The mask of the dense weights at a moment against the run's own, and the signs of what that keeps",
     "start": "Signs of trained tickets, against the weights they started from",
 }
 

@@ -17,6 +17,7 @@ TERMS = (
     ("Ticket", "a mask and the weights it keeps, reset to an early moment of the dense training"),
     ("Rewound to", "that moment: 0 is the initialisation, 2ep two epochs, 500it 500 optimizer steps"),
     ("Matching", "as accurate as the dense network, at the stated confidence, but for the tolerance"),
+    ("Winning", "matching, rewound to 0, stopping early no later than dense, and better than reinit and shuffled mask"),
     ("reinit", "control: the ticket's mask on freshly initialised weights, trained in full"),
     ("shuffled mask", "control: the ticket's rewound weights, its mask shuffled inside each layer"),
     ("random mask", "control: the ticket's rewound weights, as many weights kept at random places"),
@@ -39,7 +40,7 @@ def badge(selection: Selection) -> tuple[str, str]:
     match selection.verdict:
         case "matching":
             fresh = confirmation is not None and confirmation.stage == "confirmation"
-            return f"Winning ticket, {'confirmed' if fresh else 'not tried'} on fresh seeds", "good"
+            return f"{_name(selection)}, {'confirmed' if fresh else 'not tried'} on fresh seeds", "good"
         case "not_confirmed":
             waiting = confirmation is None or confirmation.confirmed is None
             return ("Candidate, confirmation under way", "plain") if waiting else ("Not confirmed", "caution")
@@ -48,18 +49,27 @@ def badge(selection: Selection) -> tuple[str, str]:
         case "undecidable":
             return "Undecidable", "caution"
         case "none":
-            return "No winning ticket", "caution"
+            return "No matching ticket", "caution"
         case "incomplete":
             return "Incomplete", "plain"
+
+
+def _name(selection: Selection) -> str:
+    if selection.verdict != "matching":
+        return "Candidate"
+    return "Winning ticket" if selection.winning else "Matching ticket"
 
 
 def keys(groups: Groups, selection: Selection) -> list[Key]:
     """Returns the key figures of the selected ticket; none without one."""
     if selection.rewind is None or selection.density_prunable is None or selection.density_all is None:
         return []
-    name = "Winning ticket" if selection.verdict == "matching" else "Candidate"
     found = [
-        Key(name, share(selection.density_prunable), f"of the prunable weights kept, rewound to {selection.rewind}"),
+        Key(
+            _name(selection),
+            share(selection.density_prunable),
+            f"of the prunable weights kept, rewound to {selection.rewind}",
+        ),
         Key("Of all parameters", share(selection.density_all), _effective(selection)),
     ]
     return [*found, *_accuracies(groups, selection)]

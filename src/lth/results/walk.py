@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lth.results.index import Index, faults
+from lth.results.search import Probe, outcomes
 from lth.results.statistics import Difference, difference, mean
-from lth.results.wording import points, share
+from lth.results.wording import count, points, share
 from lth.spec.schema import Spec
 from lth.spec.step import Step
 
@@ -16,10 +17,11 @@ from lth.spec.step import Step
 class Level:
     """One sparsity of one walk. Accuracies and differences are fractions, of validation, over the grid's seeds.
 
-    `lower` is the one-sided bound of ticket - dense at confidence 1 - `alpha`, the level this walk was
-    granted; `low` and `high` are the two-sided 95 % interval; one seed has none of these. `n` counts the seeds
-    with both networks. `passed` is true of the levels before the walk's first failure; `reason` says why not,
-    or what to know about a pass.
+    `lower` is the one-sided bound of ticket - dense at confidence 1 - `alpha`, the level this walk was granted, or the
+    part of it at which an adaptive search tests; `low` and `high` are the two-sided 95 % interval; one seed has none
+    of these. `n` counts the seeds with both networks, `gap` is their difference as it is tested. `passed` is true of
+    the levels before the walk's first failure, or of those that passed in the search; `reason` says why not, or what
+    to know about a pass.
     """
 
     rewind: Step
@@ -35,6 +37,7 @@ class Level:
     method: str | None
     passed: bool
     reason: str
+    gap: Difference | None = None
 
 
 @dataclass(frozen=True)
@@ -55,18 +58,35 @@ def walks(spec: Spec, found: Index) -> tuple[Level, ...]:
     alpha / m, and a walk that passed every level leaves its alpha to the others (Holm 1979; for chains of
     hypotheses a graphical procedure, Bretz, Maurer, Brannath & Posch 2009), so that the probability of passing
     any level that does not match is at most alpha. One seed has no bound: its difference itself is compared.
+    An adaptive search tests some of the levels, each at its own part of the walk's alpha (`search.path`).
     """
+    if spec.grid.search == "adaptive":
+        return tuple(
+            level
+            for rewind, (alpha, path) in outcomes(spec, found).items()
+            for level in _probed(spec, found, rewind, alpha, path)
+        )
     levels = spec.grid.sparsities
     measured = {step: [_measure(spec, found, step, level) for level in levels] for step in spec.grid.rewind}
-    alpha = 1 - spec.select.confidence
+    lengths = dict.fromkeys(spec.grid.rewind, len(levels))
+    granted = shares(lengths, 1 - spec.select.confidence, lambda step, each: _reached(spec, measured[step], each))
+    return tuple(level for step in measured for level in _levels(spec, step, measured[step], granted[step]))
+
+
+def shares(lengths: Mapping[Step, int], alpha: float, reached: Callable[[Step, float], int]) -> dict[Step, float]:
+    """Returns the alpha that each of several fixed sequences of tests is granted, one for a rewind point.
+
+    Each starts with an equal share; a sequence that rejected its every hypothesis, `lengths` of them, leaves its
+    share to the others. `reached` says how many hypotheses of a sequence are rejected, in order, at an alpha.
+    """
     granted: dict[Step, float] = {}
-    left = list(measured)
+    left = list(lengths)
     while left:
         each = alpha / len(left)
-        ended = [step for step in left if _reached(spec, measured[step], each) == len(levels)]
+        ended = [step for step in left if reached(step, each) == lengths[step]]
         granted |= dict.fromkeys(ended or left, each)
         left = [step for step in left if step not in granted]
-    return tuple(level for step in measured for level in _levels(spec, step, measured[step], granted[step]))
+    return granted
 
 
 def _measure(spec: Spec, found: Index, rewind: Step, sparsity: float) -> _Measured:
@@ -109,6 +129,32 @@ def _levels(spec: Spec, rewind: Step, levels: Sequence[_Measured], alpha: float)
     return found
 
 
+def _probed(spec: Spec, found: Index, rewind: Step, alpha: float, path: Sequence[Probe]) -> list[Level]:
+    """The levels of one rewind point as an adaptive search that was granted `alpha` left them."""
+    probes, levels = {probe.position: probe for probe in path}, list[Level]()
+    for position, sparsity in enumerate(spec.grid.sparsities):
+        one, probe = _measure(spec, found, rewind, sparsity), probes.get(position)
+        if probe is None:
+            what = "not tested" if one.difference else "not trained"
+            levels.append(_level(rewind, sparsity, one, alpha, False, f"{what}: the search did not ask for it"))
+        else:
+            reason = _outcome(spec, one, probe, faults(found, probe.seeds, rewind, sparsity))
+            levels.append(_level(rewind, sparsity, one, probe.alpha, bool(probe.passed), reason))
+    return levels
+
+
+def _outcome(spec: Spec, one: _Measured, probe: Probe, fault: str) -> str:
+    """Why a probed level did not pass, or what to know about its pass; `fault` is that of the seeds asked for."""
+    if probe.passed:
+        return _remark(one)
+    if probe.passed is None:
+        return fault or "not tested: looked ahead at, and not needed"
+    if probe.dropped and not fault and one.difference is not None:
+        seen = f"{points(one.difference.mean)} over {count(one.difference.n, 'seed')}"
+        return f"{seen}: no results of the others could make it pass"
+    return fault or _failure(spec, one, probe.alpha)
+
+
 def _level(rewind: Step, sparsity: float, one: _Measured, alpha: float, passed: bool, reason: str) -> Level:
     gap = one.difference
     low, high = (gap and gap.interval()) or (None, None)
@@ -126,6 +172,7 @@ def _level(rewind: Step, sparsity: float, one: _Measured, alpha: float, passed: 
         method=gap and gap.method,
         passed=passed,
         reason=reason,
+        gap=gap,
     )
 
 

@@ -38,7 +38,7 @@ def show_stability(found: Stability) -> None:
 
 
 def _barriers(title: str, rows: Sequence[Row]) -> None:
-    norms, several = any(row.batch_norm for row in rows), len(rows[0].seeds) > 1
+    norms, several = any(row.batch_norm for row in rows), any(len(row.seeds) > 1 for row in rows)
     columns = ["network", "rewind to", "seeds", *["batch norm"] * norms, "train", "test"]
     table = _table([*columns, *["95 % interval"] * several, "equal signs", "stable"])
     for row in rows:

@@ -87,7 +87,7 @@ def test_a_run_told_wrong_ends_with_1(tmp_path: Path) -> None:
 def test_another_experiment_is_never_inside(finished: Path) -> None:
     _, told = called("lenet-fc-2019", "--check", str(finished), "--scale", "paper", code=3)
     assert "Another experiment than lenet-fc-2019 at scale paper: train.iterations: 20000 in the run, 50000" in told
-    assert "go on with:\n  lth repro lenet-fc-2019 --scale paper --into " in told
+    assert f"go on with:\n  lth repro lenet-fc-2019 --scale paper --data data/mnist --into {finished}" in told
 
 
 def test_it_trains_like_lth_run_and_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,6 +96,8 @@ def test_it_trains_like_lth_run_and_says_what_is_missing(tmp_path: Path, monkeyp
     monkeypatch.setattr(published, "published_spec", lambda *asked: parse_spec(TINY, "tiny"))
     said, told = called("lenet-fc-2019", "--into", "here", code=3)
     assert "13 incomplete." in said
+    assert said.count("not there: ") == 4
+    assert "and 9 more rows" in said
     assert "go on with:\n  lth repro lenet-fc-2019 --scale small --into here" in told
     done = open_run("here").results().done
     assert set(done) == {"dense-seed0", "l01-r0-seed0"}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lth.runs.run import Run
 
 EXIT = {"inside": 0, "outside": 1, "incomplete": 3}
+NOTES = 4
 
 
 def repro(
@@ -113,7 +114,8 @@ def _hold(run: Run, name: str, scale: str, command: Sequence[str], as_json: bool
     for line in other:
         print(f"Another experiment than {name} at scale {scale}: {line}", file=sys.stderr)
     if verdict == "incomplete":
-        again = _command(name, {"--scale": scale, "--into": str(run.path)})
+        data = run.spec.data.source.partition(":")[2] or None
+        again = _command(name, {"--scale": scale, "--data": data, "--into": str(run.path)})
         print(f"Incomplete. Nothing is lost; go on with:\n  {shlex.join(again)}", file=sys.stderr)
     if EXIT[verdict]:
         raise typer.Exit(EXIT[verdict])
@@ -131,9 +133,11 @@ def _show(run: Run, found: Sequence[Row]) -> None:
     for row in found:
         table.add_row(*cells(row))
     Console(width=None if sys.stdout.isatty() else 140, highlight=False, emoji=False).print(table)
-    for row in found:
-        if row.note:
-            print(f"- {row.band.what}: {row.note}")
+    noted = [row for row in found if row.note]
+    for row in noted[:NOTES]:
+        print(f"- {row.band.what}: {row.note}")
+    if len(noted) > NOTES:
+        print(f"- and {len(noted) - NOTES} more rows wait or are unsound (--json names all)")
     counts = {one: sum(row.verdict == one for row in found) for one in EXIT}
     said = ", ".join(f"{number} {one}" for one, number in counts.items() if number)
     print(f"\n{said}. {made_by(run.spec, run.results())}")

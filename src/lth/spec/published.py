@@ -34,13 +34,13 @@ PUBLISHED: dict[str, Published] = {
     "lenet-fc-2019": Published(
         "LeNet-300-100 on MNIST, iterative, with reinit (Frankle & Carbin 2019, section 2)",
         {
-            "small": Scale("lenet_fc_2019_small", "about 1 h on 2 cores", True),
-            "paper": Scale("lenet_fc_2019_paper", "about 8 h on 2 cores", True),
+            "small": Scale("lenet_fc_2019_small", "about 40 min on 2 cores", True),
+            "paper": Scale("lenet_fc_2019_paper", "about 5 h on 2 cores", True),
         },
     ),
     "lenet-open_lth": Published(
         "LeNet-300-100 on MNIST with the defaults of open_lth",
-        {"paper": Scale("lenet_open_lth", "about 1 h on 2 cores", True)},
+        {"paper": Scale("lenet_open_lth", "about 30 min on 2 cores", True)},
     ),
     "resnet20-renda-2020": Published(
         "ResNet-20 on CIFAR-10: rewinding, learning-rate rewinding, fine-tuning (Renda et al. 2020)",

@@ -98,7 +98,9 @@ def cells(work: Workspace, units: Sequence[Cell]) -> Iterator[Outcome]:
 
     Raises DoesNotFit where memory is not expected to hold so many. Where they break, their memory is free again.
     """
-    work.resident(units[0].seed)  # the tickets share the memory that the data leave
+    work.resident(units[0].seed)  # the tickets share the memory that data and masks leave
+    if not work.spec.iterative:
+        work.masks(units[0].seed)
     if len(units) > 1 and len(units) > work.room.tickets:
         raise DoesNotFit(len(units), int(work.room.tickets), str(work.room))
     try:

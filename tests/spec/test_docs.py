@@ -10,11 +10,11 @@ from pydantic_core import PydanticUndefined
 
 from lth.errors import SpecError
 from lth.spec import Step
-from lth.spec.step import MaskFrom
 from lth.spec.identity import differing_keys, experiment
 from lth.spec.keys import KEYS
 from lth.spec.load import parse_spec
 from lth.spec.presets import preset_text
+from lth.spec.step import MaskFrom
 from lth.spec.toml import written
 
 PAGE = (Path(__file__).parents[2] / "docs" / "spec.md").read_text(encoding="utf-8")

@@ -51,10 +51,8 @@ def check_mask(
     return checks
 
 
-def check_threshold(
-    mask: Mask, weights: Mapping[str, Tensor], threshold: float, prunable: set[str]
-) -> dict[str, bool]:
-    """Returns the checks of a mask made by an absolute threshold: as many weights kept as reach it, none that do not."""
+def check_threshold(mask: Mask, weights: Mapping[str, Tensor], threshold: float, prunable: set[str]) -> dict[str, bool]:
+    """Returns the checks of a mask made by an absolute threshold: it keeps the weights that reach it, and no others."""
     sizes = {name: weights[name].detach().cpu().abs() for name in mask.tensors if name in weights}
     kept = [(sizes[name], tensor) for name, tensor in mask.tensors.items() if name in sizes]
     return {

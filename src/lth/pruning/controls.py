@@ -64,7 +64,9 @@ def signed_state(
 
 def drawn_scores(shapes: Mapping[str, torch.Size], seed: int) -> dict[str, torch.Tensor]:
     """Returns scores drawn at random, float64 in [0, 1), by name, for pruning at random; the same for the same seed."""
-    return {name: _uniform(shape.numel(), f"drawn_scores:{seed}:{name}").reshape(shape) for name, shape in shapes.items()}
+    return {
+        name: _uniform(shape.numel(), f"drawn_scores:{seed}:{name}").reshape(shape) for name, shape in shapes.items()
+    }
 
 
 def _uniform(n: int, key: str) -> torch.Tensor:

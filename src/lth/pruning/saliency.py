@@ -23,13 +23,13 @@ BOUNDED = frozenset(("relu6", "hardtanh", "tanh", "sigmoid", "hardsigmoid", "sof
 
 
 def snip_scores(model: nn.Module, x: Tensor, y: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
-    """Returns |gradient * weight| of the mean cross-entropy over a batch, by parameter name (Lee et al. 2019, eq. 4).
+    """Returns |gradient * weight| of the mean cross-entropy over a batch, by parameter name.
 
-    `x` are the inputs, `y` the class indices, (batch,), on the network's device; the paper takes one batch of the
-    training data, augmented as it is. Batch norms take the statistics of the batch, as they do in training: the
-    stored ones say nothing of untrained weights. Dropout is off. The network is left exactly as it came. The
-    paper's division by the sum of all scores changes no ranking and is left out. Raises LthError for a name that
-    is no parameter and for scores that are not finite.
+    SNIP (Lee et al. 2019, section 4). `x` are the inputs, `y` the class indices, (batch,), on the network's device;
+    the paper takes one batch of the training data. Batch norms take the statistics of the batch, as they do in
+    training: the stored ones say nothing of untrained weights. Dropout is off. The network is left exactly as it
+    came. The paper's division by the sum of all scores changes no ranking and is left out. Raises LthError for a
+    name that is no parameter and for scores that are not finite.
     """
     parameters = _parameters(model, names)
     weights = {name: parameter.detach().requires_grad_() for name, parameter in parameters.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from lth.results.search import probes
 from lth.results.wording import cell_name, listed, named_seeds
 from lth.runs.records import CellResult, Results
 from lth.spec.schema import Spec
@@ -87,9 +88,12 @@ def asked(spec: Spec, found: Index, seeds: Sequence[int]) -> list[Coordinates]:
     """Returns the tickets, and arms, that the grid asks for so far, as control, rewind, sparsity and seed.
 
     A chain of iterative pruning, one for each seed, rewind point and arm, ends where its last level is below
-    `grid.min_accuracy`, or was given up. Levels come first, so that chains grow side by side.
+    `grid.min_accuracy`, or was given up. Levels come first, so that chains grow side by side. An adaptive search asks
+    for more as results come, until it knows the knees (`search.probes`).
     """
     grid, kinds = spec.grid, (None, *spec.grid.arms)
+    if grid.search == "adaptive":
+        return probes(spec, found, seeds)
     if not spec.iterative:
         return [
             (kind, step, sparsity, seed)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lth.results.index import Index, faults
+from lth.results.search import Probe, outcomes
 from lth.results.statistics import Difference, difference, mean
-from lth.results.wording import points, share
+from lth.results.wording import count, points, share
 from lth.spec.schema import Spec
 from lth.spec.step import Step
 
@@ -16,10 +17,11 @@ from lth.spec.step import Step
 class Level:
     """One sparsity of one walk. Accuracies and differences are fractions, of validation, over the grid's seeds.
 
-    `lower` is the one-sided bound of ticket - dense at confidence 1 - `alpha`, the level this walk was
-    granted; `low` and `high` are the two-sided 95 % interval; one seed has none of these. `n` counts the seeds
-    with both networks, `gap` is their difference as it is tested. `passed` is true of the levels before the walk's
-    first failure; `reason` says why not, or what to know about a pass.
+    `lower` is the one-sided bound of ticket - dense at confidence 1 - `alpha`, the level this walk was granted, or the
+    part of it at which an adaptive search tests; `low` and `high` are the two-sided 95 % interval; one seed has none
+    of these. `n` counts the seeds with both networks, `gap` is their difference as it is tested. `passed` is true of
+    the levels before the walk's first failure, or of those that passed in the search; `reason` says why not, or what
+    to know about a pass.
     """
 
     rewind: Step
@@ -56,7 +58,14 @@ def walks(spec: Spec, found: Index) -> tuple[Level, ...]:
     alpha / m, and a walk that passed every level leaves its alpha to the others (Holm 1979; for chains of
     hypotheses a graphical procedure, Bretz, Maurer, Brannath & Posch 2009), so that the probability of passing
     any level that does not match is at most alpha. One seed has no bound: its difference itself is compared.
+    An adaptive search tests some of the levels, each at its own part of the walk's alpha (`search.path`).
     """
+    if spec.grid.search == "adaptive":
+        return tuple(
+            level
+            for rewind, (alpha, path) in outcomes(spec, found).items()
+            for level in _probed(spec, found, rewind, alpha, path)
+        )
     levels = spec.grid.sparsities
     measured = {step: [_measure(spec, found, step, level) for level in levels] for step in spec.grid.rewind}
     lengths = dict.fromkeys(spec.grid.rewind, len(levels))
@@ -118,6 +127,32 @@ def _levels(spec: Spec, rewind: Step, levels: Sequence[_Measured], alpha: float)
             reason = _remark(one) if position < reached else _failure(spec, one, alpha)
         found.append(_level(rewind, sparsity, one, alpha, position < reached, reason))
     return found
+
+
+def _probed(spec: Spec, found: Index, rewind: Step, alpha: float, path: Sequence[Probe]) -> list[Level]:
+    """The levels of one rewind point as an adaptive search that was granted `alpha` left them."""
+    probes, levels = {probe.position: probe for probe in path}, list[Level]()
+    for position, sparsity in enumerate(spec.grid.sparsities):
+        one, probe = _measure(spec, found, rewind, sparsity), probes.get(position)
+        if probe is None:
+            what = "not tested" if one.difference else "not trained"
+            levels.append(_level(rewind, sparsity, one, alpha, False, f"{what}: the search did not ask for it"))
+        else:
+            reason = _outcome(spec, one, probe, faults(found, probe.seeds, rewind, sparsity))
+            levels.append(_level(rewind, sparsity, one, probe.alpha, bool(probe.passed), reason))
+    return levels
+
+
+def _outcome(spec: Spec, one: _Measured, probe: Probe, fault: str) -> str:
+    """Why a probed level did not pass, or what to know about its pass; `fault` is that of the seeds asked for."""
+    if probe.passed:
+        return _remark(one)
+    if probe.passed is None:
+        return fault or "not tested: looked ahead at, and not needed"
+    if probe.dropped and not fault and one.difference is not None:
+        seen = f"{points(one.difference.mean)} over {count(one.difference.n, 'seed')}"
+        return f"{seen}: no results of the others could make it pass"
+    return fault or _failure(spec, one, probe.alpha)
 
 
 def _level(rewind: Step, sparsity: float, one: _Measured, alpha: float, passed: bool, reason: str) -> Level:

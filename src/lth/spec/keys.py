@@ -26,7 +26,7 @@ EXAMPLES: dict[str, Any] = {
     "data.augment.crop": 4,
     "data.augment.flip": True,
     "model.name": "lenet_300_100",
-    "model.arguments": {"width": 0.5},
+    "model.arguments": {"width_multiplier": 0.5},
     "model.initialization": "kaiming_normal",
     "train.epochs": 40,
     "train.iterations": 20_000,

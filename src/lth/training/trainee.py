@@ -28,21 +28,22 @@ def unclocked(part: str) -> None:
 
 @dataclass(frozen=True)
 class Timing:
-    """The steps `first` to `last` of a training, and how the learning-rate schedule runs over them.
+    """The steps `first` to `last` (None: the schedule's end) of a training, and how the schedule runs over them.
 
     It runs from position `first`; a training longer than the schedule stretches it over all its steps; one that is
     `held` keeps the last learning rate of the schedule throughout (fine-tuning).
     """
 
-    first: int
-    last: int
+    first: int = 0
+    last: int | None = None
     held: bool = False
 
     def position(self, step: int, schedule_steps: int) -> int:
         """Returns the place of optimizer step `step` in a schedule of so many steps."""
         if self.held:
             return schedule_steps - 1
-        return step * schedule_steps // self.last if self.last > schedule_steps else step
+        long = self.last is not None and self.last > schedule_steps
+        return step * schedule_steps // (self.last or 1) if long else step
 
 
 class Trainee:
@@ -84,9 +85,9 @@ class Trainee:
         if state is not None:
             self.model.load_state_dict(state)
         self.name, self.dropout_seed, self.losses = name, dropout_seed, list[Tensor]()
-        self.timing = timing or Timing(0, self.schedule_steps)
+        self.timing = timing or Timing()
         self.step = self.first_step = self.timing.first
-        self.last_step = self.planned_steps = self.timing.last
+        self.last_step = self.planned_steps = self.timing.last or self.schedule_steps
         self.last_gradient: Tensor | None = None
         self.remasked = False
         self._load_mask(mask)
@@ -196,7 +197,7 @@ class Trainee:
                 moved.copy_(kept)
 
     def _load_mask(self, mask: Mask | None) -> None:
-        """Sets the flat mask, the pruned weights to 0, and for each parameter where its gradient goes and what it is multiplied by."""
+        """Sets the flat mask, pruned weights to 0, and where each parameter's gradient goes and what multiplies it."""
         masked = {} if mask is None else mask.tensors
         self.mask = None if mask is None else torch.empty_like(self.weights) if self.mask is None else self.mask
         views = {} if self.mask is None else self.named(self.mask.fill_(1))

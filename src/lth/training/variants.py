@@ -100,9 +100,7 @@ def _narrow(work: Workspace, unit: Cell, one: Variant) -> nn.Module:
     else:
         shares = mask.layer_densities()
         goal = {"multiply_adds": round(sum(cost * shares.get(name, 1.0) for name, cost in work.costs.items()))}
-    return work.model(
-        unit.seed, "reinit", narrower(work.spec.model, resident.input_shape, resident.classes, **goal)
-    )
+    return work.model(unit.seed, "reinit", narrower(work.spec.model, resident.input_shape, resident.classes, **goal))
 
 
 def _gradual(work: Workspace, unit: Cell, trainee: Trainee):

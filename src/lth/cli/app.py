@@ -10,6 +10,7 @@ import typer
 
 from lth.cli import inspect, work
 from lth.cli.doctor import doctor
+from lth.cli.plan import plan
 from lth.cli.repro import repro
 from lth.cli.stability import stability
 from lth.cli.ticket import app as ticket
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command("init")(inspect.init)
 app.command("scope")(inspect.scope)
+app.command("plan")(plan)
 app.command("run")(work.run)
 app.command("status")(inspect.status)
 app.command("work")(work.work)

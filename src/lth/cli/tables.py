@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -49,10 +50,10 @@ def percent(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{100 * value:.{digits}f} %"
 
 
-def show_plan(spec: Spec, as_json: bool, into: Path | None = None) -> None:
+def show_plan(spec: Spec, as_json: bool, into: Path | None = None, more: Mapping[str, object] | None = None) -> None:
     """Returns nothing; prints what a run of the spec would take, with steps and disk where the data can be read.
 
-    With the wall time, where the run directory `into` (default runs/NAME) has measured facts.
+    With the wall time, where the run directory `into` (default runs/NAME) has measured facts. `more` joins the JSON.
     """
     from lth.grid.next import wanted
     from lth.grid.plan import plan
@@ -68,7 +69,7 @@ def show_plan(spec: Spec, as_json: bool, into: Path | None = None) -> None:
     cost = plan(spec, train_examples=examples, parameters=parameters, facts=known, workers=worker_count(run))
     first = [unit.id for unit in wanted(spec, Results())]
     if as_json:
-        return emit({**cost.as_json(), "units": first})
+        return emit({**cost.as_json(), "units": first, **(more or {})})
     head, *rows = cost.rows()
     table = _table(*head)
     for row in rows:

@@ -7,6 +7,7 @@ from lth.report.density_lines import Winner, density_lines, drawable, ends
 from lth.report.measure import ACCURACY, EARLY_ACCURACY, EARLY_STOP, Measure
 from lth.report.summary import Groups
 from lth.results.wording import share
+from lth.spec.step import Step
 
 POINTS = "Points are means over seeds, shading and bars their 95 % intervals, the grey band the dense network. "
 CHOICE = "Choosing a rewind point in the legend brings it out."
@@ -20,7 +21,7 @@ def accuracy(groups: Groups, winner: Winner) -> Figure | None:
 
 
 def early_stop(groups: Groups, winner: Winner) -> Figure | None:
-    """Returns the steps to the early stop against density; None where all tickets stop at the same step."""
+    """Returns the steps to the early stop against density; None where it is the same at every density."""
     if not _varies(groups):
         return None
     title = "How soon training could stop"
@@ -28,7 +29,7 @@ def early_stop(groups: Groups, winner: Winner) -> Figure | None:
 
 
 def early_accuracy(groups: Groups, winner: Winner) -> Figure | None:
-    """Returns validation accuracy at the early stop against density; None where all tickets stop at the same step."""
+    """Returns validation accuracy at the early stop against density; None where that is the same step everywhere."""
     if not _varies(groups):
         return None
     title = "Accuracy at the early stop"
@@ -36,7 +37,10 @@ def early_accuracy(groups: Groups, winner: Winner) -> Figure | None:
 
 
 def _varies(groups: Groups) -> bool:
-    return len({EARLY_STOP.value(result) for group in groups.tickets for result in group.results}) > 1
+    found: dict[Step | None, set[float]] = {}
+    for group in groups.tickets:
+        found.setdefault(group.rewind, set()).update(EARLY_STOP.value(result) for result in group.results)
+    return any(len(steps) > 1 for steps in found.values())
 
 
 def _figure(groups: Groups, winner: Winner, measure: Measure, name: str, title: str, caption: str) -> Figure | None:

@@ -10,9 +10,9 @@ import typer
 
 from lth.cli import inspect, work
 from lth.cli.doctor import doctor
+from lth.cli.plan import plan
 from lth.cli.repro import repro
 from lth.cli.stability import stability
-from lth.cli.plan import plan
 from lth.cli.ticket import app as ticket
 from lth.errors import LthError
 from lth.version import __version__

@@ -112,6 +112,7 @@ def _gradual(work: Workspace, unit: Cell, trainee: Trainee):
         sparsity = sparsity_at(step, unit.sparsity or 0.0, moments[0], moments[-1])
 
         def remade(network: Trainee) -> Mask:
+            assert network.mask is not None
             weights, kept = network.named(network.weights), network.named(network.mask)
             before = Mask({name: kept[name].bool() for name in rates})
             return regrow_free_mask(

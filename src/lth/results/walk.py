@@ -19,8 +19,9 @@ class Level:
 
     `lower` is the one-sided bound of ticket - dense at confidence 1 - `alpha`, the level this walk was granted, or the
     part of it at which an adaptive search tests; `low` and `high` are the two-sided 95 % interval; one seed has none
-    of these. `n` counts the seeds with both networks. `passed` is true of the levels before the walk's first failure,
-    or of those that passed in the search; `reason` says why not, or what to know about a pass.
+    of these. `n` counts the seeds with both networks, `gap` is their difference as it is tested. `passed` is true of
+    the levels before the walk's first failure, or of those that passed in the search; `reason` says why not, or what
+    to know about a pass.
     """
 
     rewind: Step
@@ -56,7 +57,7 @@ def walks(spec: Spec, found: Index) -> tuple[Level, ...]:
     alpha / m, and a walk that passed every level leaves its alpha to the others (Holm 1979; for chains of
     hypotheses a graphical procedure, Bretz, Maurer, Brannath & Posch 2009), so that the probability of passing
     any level that does not match is at most alpha. One seed has no bound: its difference itself is compared.
-    An adaptive search tests some of the levels, each at its own part of the walk's alpha (`search.path`).
+    An adaptive search tests some of the levels, each at a part of the walk's alpha that is its own (`search.path`).
     """
     if spec.grid.search == "adaptive":
         return tuple(

@@ -11,7 +11,7 @@ _HOME = {
     "LthError": "lth.errors",
     "load_spec": "lth.spec.load",
     "Spec": "lth.spec.schema",
-    "plan": "lth.planning.cost",
+    "plan": "lth.grid.plan",
     "run": "lth.experiment",
     "open_run": "lth.runs.run",
     "Run": "lth.runs.run",

@@ -9,14 +9,11 @@ from os import PathLike
 from pathlib import Path
 from threading import Event
 
-from lth.data.order import stream_seed
 from lth.errors import MissingExtraError
 from lth.grid.launch import launch, stopping
 from lth.grid.unit import Cell, Checkpoint, Dense, Finish
 from lth.grid.work import Do, DoesNotFit, Outcome
-from lth.pruning.audit import check_mask, check_rewound, check_trained, verdict
-from lth.pruning.controls import random_mask, shuffled_mask
-from lth.pruning.mask import Mask
+from lth.pruning.audit import check_trained, verdict
 from lth.report.page import write_report
 from lth.results.select import select_winner
 from lth.runs.files import make_folder, sha256_of, write_json
@@ -29,6 +26,7 @@ from lth.training.entry_unit import forget, no_replay, train_by_entry
 from lth.training.fit import Course, Pace, fit
 from lth.training.memory import free
 from lth.training.outcome import conclude, final_scores
+from lth.training.variants import board, landed
 from lth.training.workspace import Workspace
 
 log = logging.getLogger("lth")
@@ -67,22 +65,29 @@ def dense(work: Workspace, units: Sequence[Dense]) -> Iterator[Outcome]:
 
 
 def checkpoint(work: Workspace, units: Sequence[Checkpoint]) -> Iterator[Outcome]:
-    """Yields the dense weights at rewind points added later, by exact replay from the nearest earlier kept state."""
+    """Yields weights at rewind points that no dense run kept: by exact replay of the dense run from its nearest kept
+    state, or by training another initialisation up to there.
+    """
     for unit in units:
         if work.spec.train.entry:
             yield unit, no_replay(unit)
             continue
-        nearest, state, optimizer = work.nearest_state(unit.seed, unit.step)
+        if unit.fresh:
+            nearest, state, optimizer = 0, work.fresh_state(unit.seed), {}
+        else:
+            nearest, state, optimizer = work.nearest_state(unit.seed, unit.step)
         model = work.model(unit.seed)
         model.load_state_dict(state)
-        course = work.course(unit, model, step=nearest)
-        restore_optimizer(course.trainee, optimizer)
-        course.trainee.last_step = unit.step.index(course.trainee.steps_per_epoch)
+        course = work.course(unit, model)
+        trainee = course.trainee
+        restore_optimizer(trainee, optimizer)
+        trainee.step = trainee.first_step = nearest
+        trainee.last_step = unit.step.index(trainee.steps_per_epoch)
         _fit(work, [course], unit.seed, "dense")
         if course.failure:
             yield unit, course.failure
         elif course.done and work.group.first:
-            replayed = state_of(course.trainee)
+            replayed = state_of(trainee)
             data = save_state(make_folder(course.folder) / "weights.safetensors", replayed)
             made = {"files": {"weights.safetensors": sha256_of(data)}, "weights_sha256": weights_hash(replayed)}
             yield unit, {"attempt": work.attempt, "replayed_from": nearest, **made}
@@ -93,7 +98,9 @@ def cells(work: Workspace, units: Sequence[Cell]) -> Iterator[Outcome]:
 
     Raises DoesNotFit where memory is not expected to hold so many. Where they break, their memory is free again.
     """
-    work.masks(units[0].seed)  # with them come the data; the tickets share the memory that is left
+    work.resident(units[0].seed)  # the tickets share the memory that data and masks leave
+    if not work.spec.iterative:
+        work.masks(units[0].seed)
     if len(units) > 1 and len(units) > work.room.tickets:
         raise DoesNotFit(len(units), int(work.room.tickets), str(work.room))
     try:
@@ -108,47 +115,14 @@ def cells(work: Workspace, units: Sequence[Cell]) -> Iterator[Outcome]:
 def lockstep(work: Workspace, units: Sequence[Cell]) -> Iterator[Outcome]:
     """Yields the units, which share one data stream, after training all of them together."""
     boarded = [board(work, unit) for unit in units]
-    given = _fit(work, [course for course, _, _ in boarded], units[0].seed, work.spec.grid.order)
-    for unit, (course, mask, checks) in zip(units, boarded, strict=True):
-        if course.failure:
-            yield unit, course.failure
-        elif course.done:
-            trainee = course.trainee
-            gradients = None if trainee.last_gradient is None else trainee.named(trainee.last_gradient)
-            optimizer = None if work.spec.train.entry else trainee.optimizer_state()
-            after = check_trained(state_of(trainee), work.start_state(unit), mask, gradients, optimizer)
-            yield unit, conclude(work, unit, course, mask, verdict(checks, after), given)
-            forget(course)
-
-
-def board(work: Workspace, unit: Cell) -> tuple[Course, Mask, dict[str, bool]]:
-    """Returns a ticket ready to train, its mask, and the audit of its pruning and rewinding.
-
-    Rewinding: the whole state dict at the rewind step, the schedule and the data at that step, a fresh
-    optimizer. The control `reinit` starts from fresh weights at step 0 instead.
-    """
-    mask, prune = ticket_mask(work, unit), work.spec.prune
-    start, model = work.start_state(unit), work.model(unit.seed)
-    model.load_state_dict(start)
-    step = 0 if unit.control == "reinit" else unit.rewind.index(work.resident(unit.seed).steps_per_epoch)
-    course = work.course(unit, model, step=step, mask=mask)
-    ranked = None if unit.control in ("shuffled_mask", "random_mask") else work.final_state(unit.seed)
-    rates = work.prunable(unit.seed)
-    pruned = check_mask(mask, ranked, unit.sparsity, prune.scope, rates, set(rates), work.costs)
-    return course, mask, {**pruned, **check_rewound(state_of(course.trainee), start, mask)}
-
-
-def ticket_mask(work: Workspace, unit: Cell) -> Mask:
-    """Returns the unit's mask: the seed's ranking at its sparsity, shuffled or redrawn for those controls."""
-    mask = work.masks(unit.seed)[unit.sparsity]
-    seed = stream_seed(unit.seed, f"mask-{unit.sparsity!r}")
-    match unit.control:
-        case "shuffled_mask":
-            return shuffled_mask(mask, seed)
-        case "random_mask":
-            return random_mask(mask, seed)
-        case _:
-            return mask
+    given = _fit(work, [one.course for one in boarded], units[0].seed, work.order(units[0]))
+    for one in boarded:
+        if one.course.failure:
+            yield one.unit, one.course.failure
+        elif one.course.done:
+            mask, audit = landed(work, one)
+            yield one.unit, conclude(work, one.unit, one.course, mask, audit, given)
+            forget(one.course)
 
 
 def finish(work: Workspace, units: Sequence[Finish]) -> Iterator[Outcome]:

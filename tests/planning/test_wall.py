@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from spec.documents import Document, documents, smallest
 
 from lth.errors import DataError, SpecError
-from lth.planning import Plan, plan
+from lth.grid.plan import plan
+from lth.planning import Plan
 from lth.planning.wall import mismatch, settings_to_measure, tickets_together
 from lth.spec import Spec
 from lth.spec.load import load_spec
@@ -139,7 +140,7 @@ def test_the_settings_that_measure_make_a_valid_spec_of_few_short_tickets(docume
     for setting in settings_to_measure(Spec.model_validate(document)):
         apply(document, setting)
     found = plan(Spec.model_validate(document))
-    assert [stage.units for stage in found.stages] == [1, min(4, levels), 0, 0, 0, 0]
+    assert [stage.units for stage in found.stages if stage.units] == [1, min(4, levels)]
 
 
 @pytest.mark.parametrize("preset", PRESETS)

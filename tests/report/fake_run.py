@@ -12,12 +12,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from lth.grid.next import ready
+from lth.grid.unit import Cell, Checkpoint, Dense, Finish
 from lth.results.select import candidate, neighbours
 from lth.runs.layout import Layout
 from lth.runs.records import Audit, CellResult, Failure, Results
 from lth.spec.schema import Spec
 from lth.spec.step import Step
 from lth.spec.toml import written
+from lth.spec.variants import span
 
 SPARSITIES = [
     0.65,
@@ -61,7 +64,7 @@ def deficit(sparsity: float, rewind: Step, control: str | None) -> float:
     """Returns how far below the dense accuracy a network lies: a knee near 8 % density, a flat rewind axis."""
     density = 1 - sparsity
     lost = 0.5 / (1 + (density / 0.0115) ** 2.6)
-    worse = {None: 1.0, "shuffled_mask": 1.5, "random_mask": 1.7, "reinit": 1.9}[control]
+    worse = {None: 1.0, "shuffled_mask": 1.5, "random_mask": 1.7, "reinit": 1.9}.get(control, 1.3)
     return lost * worse + (0.004 if control else 0.0)
 
 
@@ -202,6 +205,29 @@ def planted(path: Path, spec: Spec | None = None, *, lost: Deficit = deficit) ->
     for seed in spec.confirmation_seeds:
         more += [network(seed, *chosen, name, lost=lost) for name in (None, *spec.grid.controls)]
     return replace(run, found=Results({**run.found.done, **{result.id: result for result in more}}))
+
+
+def played(path: Path, spec: Spec, *, lost: Deficit = deficit) -> FakeRun:
+    """Returns the whole run of any spec, unit by unit as `ready` names them; sparser tickets stop earlier."""
+    results = Results()
+    while units := [unit for unit in ready(spec, results) if not isinstance(unit, Finish)]:
+        done = {unit.id: _of(spec, unit, lost) for unit in units if isinstance(unit, Dense | Cell)}
+        finished = {unit.id for unit in units if isinstance(unit, Checkpoint)}
+        results = Results({**results.done, **done}, results.finished | finished)
+    return FakeRun(path, spec, results)
+
+
+def _of(spec: Spec, unit: Dense | Cell, lost: Deficit) -> CellResult:
+    if isinstance(unit, Dense):
+        return network(unit.seed, lost=lost)
+    nominal = 0.5 if unit.sparsity is None else unit.sparsity
+    found = network(unit.seed, nominal, unit.rewind, unit.control, lost=lost)
+    first, last = span(spec, unit.control, nominal, unit.rewind, STEPS_PER_EPOCH)
+    where = {key: getattr(unit, key) for key in ("id", "sparsity", "level", "threshold")}
+    speed = 0.3 + (1 - nominal) / 4 + (0.4 if unit.control else 0.0)
+    stop = {"early_stop_step": first + round(speed * 10) * STEPS_PER_EPOCH}
+    steps = {"first_step": first, "last_step": last, "epochs": (last - first) / STEPS_PER_EPOCH}
+    return found.model_copy(update={**where, **stop, **steps})
 
 
 def grid_only(path: Path, spec: Spec, *, lost: Deficit = deficit) -> FakeRun:

@@ -42,7 +42,7 @@ def figures(whole: Planted) -> list[Figure]:
 
 def drawn(spec: Spec, found: Groups, selection: Selection) -> list[Figure]:
     winner = (selection.sparsity, selection.rewind)
-    charts = [accuracy(spec, found, winner), closeness(spec, found, selection), heat_map(spec, found, winner)]
+    charts = [accuracy(found, winner), closeness(spec, found, selection), heat_map(spec, found, winner)]
     return [figure for figure in (*charts, layer_densities(found)) if figure is not None]
 
 
@@ -85,8 +85,8 @@ def test_every_colour_has_a_value_in_both_appearances(figures: list[Figure]) -> 
 
 
 def test_the_accuracy_chart_holds_one_point_a_cell_and_marks_the_selected(whole: Planted) -> None:
-    spec, found, selection = whole
-    figure = accuracy(spec, found, (selection.sparsity, selection.rewind))
+    _, found, selection = whole
+    figure = accuracy(found, (selection.sparsity, selection.rewind))
     assert figure is not None
     tickets = [row for row in rows(figure) if "rewound to" in row and "control" not in row and "text" not in row]
     assert len(tickets) == 100
@@ -164,7 +164,7 @@ def test_an_empty_layer_and_an_empty_ticket_can_be_drawn(tmp_path: Path) -> None
         update={"density_prunable": 0.0, "layer_densities": {"fc1.weight": 0.0}, "collapsed": ("fc1.weight",)}
     )
     found = groups(spec, Results({result.id: result for result in (network(0), gone)}))
-    assert accuracy(spec, found, (None, None)) is None
+    assert accuracy(found, (None, None)) is None
     assert layer_densities(found) is not None
     figure = heat_map(spec, found, (None, None))
     assert figure is not None

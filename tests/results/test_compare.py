@@ -50,7 +50,7 @@ AS_GOOD = "is as good as the ticket within 1.00 pp"
 def test_what_is_said_of_a_control(name: str, lost: float, scale: float, said: str) -> None:
     at = next(one for one in selected(controlled(), {name: lost}, scale).controls if one.sparsity == 0.8)
     assert at.sentence.startswith(said)
-    assert at.sentence.endswith("(at 80 % sparsity, validation, 3 seeds).")
+    assert at.sentence.endswith("(at 80 % sparsity, validation, 3 seeds, two-sided 95 % interval).")
     assert at.difference == pytest.approx(at.ticket - at.value)
     assert at.low < at.difference < at.high
 
@@ -73,7 +73,7 @@ def test_fresh_seeds_come_first_and_on_test() -> None:
     first, *others = selection.controls
     assert (first.sparsity, first.data, first.n) == (0.8, "test", 2)
     assert first.difference == pytest.approx(0.03, abs=1e-3)
-    assert first.sentence.endswith("(at 80 % sparsity, test, 2 fresh seeds).")
+    assert first.sentence.endswith("(at 80 % sparsity, test, 2 fresh seeds, two-sided 95 % interval).")
     assert {one.data for one in others} == {"validation"}
     assert {"s0.8-r0-seed3-reinit", "s0.8-r0-seed4-reinit"} < set(selection.shown)
     assert not any("s0.5" in name or "seed0" in name for name in selection.shown)

@@ -27,7 +27,7 @@ START, LATER = Step(), Step(2)
 KNEE = level_with(lambda sparsity, rewind: 0.0 if sparsity < 0.9 else 0.03)
 KEYS = [
     *("cell", "sparsity", "density_all", "rewind", "seeds", "validation_top1", "dense_validation_top1"),
-    *("verdict", "confirmed", "test_top1", "dense_test_top1"),
+    *("verdict", "level_verdict", "confirmed", "test_top1", "dense_test_top1"),
 ]
 
 
@@ -56,7 +56,7 @@ def test_a_later_rewind_point_wins_by_a_sparser_pass() -> None:
     )
 
 
-def test_json_has_eleven_keys() -> None:
+def test_json_has_twelve_keys() -> None:
     spec = made_spec(select__confirm_seeds=2)
     results = gathered(fresh(spec, (0.8, START), 0.001), made_grid(spec, KNEE))
     value = select_winner(spec, results).as_json()

@@ -10,7 +10,16 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lth.results.statistics import binomial_tail, cdf, difference, mean, quantile, sd, standard_error
+from lth.results.statistics import (
+    binomial_tail,
+    cdf,
+    difference,
+    mean,
+    quantile,
+    sd,
+    seeds_to_show,
+    standard_error,
+)
 
 DEGREES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 17, 30, 51, 200, 1001]
 accuracies = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=12)
@@ -128,3 +137,33 @@ def test_binomial_tail_at_the_ends() -> None:
         1,
     ]
     assert binomial_tail(5300, 50_000, 0.1) == pytest.approx(scipy.stats.binom.sf(5299, 50_000, 0.1), rel=1e-8)
+
+
+@given(accuracies, st.floats(0.001, 0.4), st.floats(-0.3, 0.3))
+def test_a_p_value_is_below_alpha_where_the_bound_is_above_the_limit(
+    pairs: list[tuple[float, float]], alpha: float, limit: float
+) -> None:
+    gap = difference([one for one, _ in pairs], [other for _, other in pairs], 0.001)
+    lower, upper, p = gap.lower(alpha), gap.upper(alpha), gap.p_above(limit)
+    if abs(lower - limit) > 1e-9:
+        assert (p < alpha) == (lower > limit)
+    if abs(upper - limit) > 1e-9:
+        assert (1 - p < alpha) == (upper < limit)
+    assert p == pytest.approx(scipy.stats.t.sf((gap.mean - limit) / gap.error, gap.df), abs=1e-9)
+
+
+def test_p_values_and_upper_bounds_at_the_ends() -> None:
+    one, equal = difference([0.97], [0.975]), difference([0.97, 0.97], [0.96, 0.96])
+    assert (one.upper(0.05), one.p_above(0.0)) == (None, None)
+    assert equal.error == 0.0
+    assert (equal.p_above(0.0), equal.p_above(0.02)) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("distance", "spread", "alpha"), [(0.005, 0.003, 0.05), (0.01, 0.05, 0.01), (1.0, 0.1, 0.05)])
+def test_seeds_to_show_are_the_fewest_with_a_bound_that_short(distance: float, spread: float, alpha: float) -> None:
+    n = seeds_to_show(distance, spread, alpha)
+    assert n is not None
+    long = [scipy.stats.t.ppf(1 - alpha, m - 1) * spread / math.sqrt(m) >= distance for m in range(2, n + 1)]
+    assert long == [True] * (n - 2) + [False]
+    assert seeds_to_show(distance, spread, alpha, n + 3) == n + 3
+    assert seeds_to_show(0.0, spread, alpha) is seeds_to_show(distance / 1e4, spread, alpha) is None

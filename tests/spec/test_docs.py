@@ -14,6 +14,7 @@ from lth.spec.identity import differing_keys, experiment
 from lth.spec.keys import KEYS
 from lth.spec.load import parse_spec
 from lth.spec.presets import preset_text
+from lth.spec.step import MaskFrom
 from lth.spec.toml import written
 
 PAGE = (Path(__file__).parents[2] / "docs" / "spec.md").read_text(encoding="utf-8")
@@ -34,7 +35,7 @@ def test_every_key_has_a_row_with_its_default() -> None:
     assert ROWS.keys() == leaves.keys()
     for name, key in leaves.items():
         value = [str(one) for one in key.default] if name == "grid.rewind" else key.default
-        value = str(value) if isinstance(value, Step) else value
+        value = str(value) if isinstance(value, Step | MaskFrom) else value
         default = "required" if value is PydanticUndefined else "none" if value is None else f"`{written(value)}`"
         assert ROWS[name][1] == MADE.get(name, default), name
 

@@ -11,9 +11,9 @@ HEAVY = ("torch", "numpy", "scipy", "sklearn", "safetensors", "altair", "vl_conv
 def test_spec_and_planning_import_nothing_heavy() -> None:
     program = f"""
 import sys
-import lth.spec, lth.planning, lth.spec.load, lth.spec.identity, lth.spec.presets, lth.planning.cost
+import lth.spec, lth.planning, lth.grid.plan, lth.spec.load, lth.spec.identity, lth.spec.presets, lth.planning.cost
 spec = lth.spec.load.parse_spec(lth.spec.presets.preset_text("digits_lenet"), "preset")
-lth.planning.plan(spec, train_examples=1000, parameters=266610)
+lth.grid.plan.plan(spec, train_examples=1000, parameters=266610)
 lth.spec.identity.digest(lth.spec.identity.experiment(spec))
 print([name for name in {HEAVY!r} if name in sys.modules])
 """

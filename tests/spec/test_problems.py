@@ -62,8 +62,8 @@ def test_a_mistyped_key_is_told_as_unknown_and_as_missing() -> None:
     document = smallest()
     document["train"]["epocs"] = document["train"].pop("epochs")
     assert lines(document) == [
-        "train.epochs: missing. Add it to [train], for example epochs = 40",
         "train.epocs: unknown key (found 10). Did you mean train.epochs?",
+        "train.epochs: missing. Add it to [train], for example epochs = 40",
     ]
 
 

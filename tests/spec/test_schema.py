@@ -118,7 +118,14 @@ VARIANTS: dict[str, Document] = {
 COMPANIONS: dict[str, Document] = {
     "data.image_size": {"data__source": "imagefolder:pictures"},
     "execute.entry_minutes": {"train__entry": "mine.training:train"},
-}
+    "train.iterations": {"train__epochs": None},
+    "prune.rate": {"prune__method": "iterative", "grid__sparsities": None, "grid__levels": 3},
+    "grid.levels": {"prune__method": "iterative", "prune__rate": 0.2, "grid__sparsities": None},
+    "grid.min_density": {"prune__method": "iterative", "prune__rate": 0.2, "grid__sparsities": None},
+    "grid.min_accuracy": {
+        "prune__method": "iterative", "prune__rate": 0.2, "grid__sparsities": None, "grid__levels": 3,
+    },
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS.values() if not key.table], ids=lambda key: ".".join(key.path))
@@ -127,4 +134,8 @@ def test_every_example_is_valid(key: Key) -> None:
     if key.variants and key.path[-1] != "name":
         changes = {"__".join(key.path[:-1]): copy.deepcopy(VARIANTS[key.variants[0]]), "train__epochs": 40}
     changes |= COMPANIONS.get(".".join(key.path), {})
-    Spec.model_validate(smallest(**{**changes, "__".join(key.path): example(key.path)}))
+    document = smallest(**{**changes, "__".join(key.path): example(key.path)})
+    for table in (document["train"], document["grid"]):
+        for name in [name for name, value in table.items() if value is None]:
+            del table[name]
+    Spec.model_validate(document)

@@ -28,7 +28,7 @@ from lth.training.accounting import EVERY, PARTS, Meter, Stopwatch, Tally, measu
 from lth.training.checkpoint import state_of, weights_hash
 from lth.training.fit import Course, Pace, fit
 from lth.training.loop import train
-from lth.training.trainee import Trainee, unclocked
+from lth.training.trainee import Timing, Trainee, unclocked
 
 CPU = torch.device("cpu")
 DATA = Data.model_validate(
@@ -54,7 +54,7 @@ def trainee(name: str = "a", *, step: int = 0, steps_per_epoch: int = 10, **reci
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 4))
     given = {"epochs": 3, "optimizer": {"name": "sgd", "lr": 0.1}, **recipe}
     mask = magnitude_masks(model, [0.5])[0.5]
-    return Trainee(name, model, Train.model_validate(given), steps_per_epoch, step=step, mask=mask)
+    return Trainee(name, model, Train.model_validate(given), steps_per_epoch, timing=Timing(step), mask=mask)
 
 
 def course(folder: Path, name: str = "a", **options: Any) -> Course:

@@ -24,7 +24,7 @@ from lth.spec.recipe import Train
 from lth.spec.schema import Data, Model
 from lth.training.loop import train
 from lth.training.precision import channels_last
-from lth.training.trainee import Trainee
+from lth.training.trainee import Timing, Trainee
 
 MODELS: dict[str, dict[str, Any]] = {
     "lenet": {"name": "lenet_300_100"},
@@ -103,15 +103,15 @@ class World:
 
     def trainee(self, ticket: Ticket) -> Trainee:
         made = Trainee(
-            str(ticket), self.network(ticket.seed), self.recipe, STEPS, step=ticket.step, mask=self.mask(ticket),
-            dropout_seed=ticket.seed, channels_last=self.layout, gradient=self.gradient,
+            str(ticket), self.network(ticket.seed), self.recipe, STEPS, timing=Timing(ticket.step),
+            mask=self.mask(ticket), dropout_seed=ticket.seed, channels_last=self.layout, gradient=self.gradient,
         )  # fmt: skip
         self.gradient = made.gradient  # one for all, as a worker has it
         return made
 
     def board(self, slot: Trainee, ticket: Ticket) -> Trainee:
         state = self.network(ticket.seed).state_dict()
-        slot.board(str(ticket), state, step=ticket.step, mask=self.mask(ticket), dropout_seed=ticket.seed)
+        slot.board(str(ticket), state, timing=Timing(ticket.step), mask=self.mask(ticket), dropout_seed=ticket.seed)
         return slot
 
 

@@ -16,7 +16,7 @@ from lth.pruning.score import magnitude_masks
 from lth.spec.recipe import Train
 from lth.training.checkpoint import load_resume, resume, save_resume, state_of, weights_hash
 from lth.training.loop import train
-from lth.training.trainee import Trainee
+from lth.training.trainee import Timing, Trainee
 
 STEPS = 6  # steps an epoch
 OPTIMIZERS = {
@@ -51,7 +51,7 @@ def network(dropout: float = 0.2) -> nn.Module:
 def trainee(name: str, step: int = 0, sparsity: float | None = None, optimizer: str = "momentum") -> Trainee:
     model = network()
     mask = None if sparsity is None else magnitude_masks(model, [sparsity])[sparsity]
-    return Trainee(name, model, recipe(optimizer), STEPS, step=step, mask=mask)
+    return Trainee(name, model, recipe(optimizer), STEPS, timing=Timing(step), mask=mask)
 
 
 def never() -> bool:

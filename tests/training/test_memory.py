@@ -124,6 +124,7 @@ directory, mebibytes, moment = sys.argv[1:]
 run, stop = open_run(directory), Event()
 cells = doers(run, stop)[Cell]
 work = cells.args[0]
+work.resident(0)
 work.masks(0)
 if moment == "after the estimate":
     assert work.room.tickets >= 4

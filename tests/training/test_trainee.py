@@ -131,7 +131,7 @@ def test_momentum_from_before_pruning_cannot_move_a_pruned_weight() -> None:
     start = {name: value.clone() for name, value in one.model.state_dict().items()}
     mask = magnitude_masks(one.model, [0.8])[0.8]
     assert torch.count_nonzero(one.state["momentum_buffer"]) > 0
-    one.board("ticket", start, step=0, mask=mask, dropout_seed=0)
+    one.board("ticket", start, timing=None, mask=mask, dropout_seed=0)
     assert torch.count_nonzero(one.state["momentum_buffer"]) == 0
     trained(one)
     for name, kept in mask.tensors.items():
@@ -143,7 +143,7 @@ def test_a_trainee_used_again_has_the_bits_of_a_new_one(option: str) -> None:
     fresh = made(OPTIONS[option], dropout=0.3)
     used = trained(made(OPTIONS[option], 0.2, dropout=0.3))
     state, mask = network().state_dict(), magnitude_masks(network(), [0.7])[0.7]
-    used.board("a", state, step=0, mask=mask, dropout_seed=0)
+    used.board("a", state, timing=None, mask=mask, dropout_seed=0)
     assert weights_hash(state_of(trained(used))) == weights_hash(state_of(trained(fresh)))
 
 

@@ -10,6 +10,9 @@ import typer
 
 from lth.cli import inspect, work
 from lth.cli.doctor import doctor
+from lth.cli.plan import plan
+from lth.cli.repro import repro
+from lth.cli.stability import stability
 from lth.cli.ticket import app as ticket
 from lth.errors import LthError
 from lth.version import __version__
@@ -25,11 +28,14 @@ app = typer.Typer(
 )
 app.command("init")(inspect.init)
 app.command("scope")(inspect.scope)
+app.command("plan")(plan)
 app.command("run")(work.run)
 app.command("status")(inspect.status)
 app.command("work")(work.work)
 app.command("select")(inspect.select)
 app.command("report")(inspect.report)
+app.command("repro")(repro)
+app.command("stability")(stability)
 app.command("doctor")(doctor)
 app.add_typer(ticket, name="ticket")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -49,14 +50,14 @@ def percent(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{100 * value:.{digits}f} %"
 
 
-def show_plan(spec: Spec, as_json: bool, into: Path | None = None) -> None:
+def show_plan(spec: Spec, as_json: bool, into: Path | None = None, more: Mapping[str, object] | None = None) -> None:
     """Returns nothing; prints what a run of the spec would take, with steps and disk where the data can be read.
 
-    With the wall time, where the run directory `into` (default runs/NAME) has measured facts.
+    With the wall time, where the run directory `into` (default runs/NAME) has measured facts. `more` joins the JSON.
     """
     from lth.grid.next import wanted
+    from lth.grid.plan import plan
     from lth.grid.work import worker_count
-    from lth.planning.cost import plan
     from lth.planning.wall import mismatch
     from lth.runs.records import Results
 
@@ -68,7 +69,7 @@ def show_plan(spec: Spec, as_json: bool, into: Path | None = None) -> None:
     cost = plan(spec, train_examples=examples, parameters=parameters, facts=known, workers=worker_count(run))
     first = [unit.id for unit in wanted(spec, Results())]
     if as_json:
-        return emit({**cost.as_json(), "units": first})
+        return emit({**cost.as_json(), "units": first, **(more or {})})
     head, *rows = cost.rows()
     table = _table(*head)
     for row in rows:
@@ -76,12 +77,16 @@ def show_plan(spec: Spec, as_json: bool, into: Path | None = None) -> None:
     console = _console()
     console.print(table)
     console.print(f"\nUnits: {', '.join(first[:3])}, ... {first[-1]}; controls and confirmation follow the selection.")
-    console.print(
-        f"At most {cost.most_at_once} trainings at once; the longest chain is {cost.longest_chain_epochs:g} epochs."
-    )
+    console.print(f"At most {cost.most_at_once} trainings at once; the longest chain is {_chain(cost)}.")
     if cost.steps_per_epoch is None:
         console.print(f"Steps and disk are unknown: {remark}")
     _show_time(console, run, cost, why)
+
+
+def _chain(cost: Plan) -> str:
+    if cost.longest_chain_epochs is None:
+        return f"{cost.longest_chain_steps:,} steps"
+    return f"{cost.longest_chain_epochs:g} epochs"
 
 
 def _show_time(console: Console, run: Run, cost: Plan, why: str) -> None:
@@ -197,13 +202,25 @@ def show_selection(run: Run, selection: Selection) -> None:
         table.add_row(str(rewind), *_level(level))
     if selection.candidates:
         console.print(table)
-        console.print("(validation accuracy, mean over the grid's seeds)\n")
+        console.print(f"(validation accuracy, mean over the grid's seeds; {_tally(selection)})\n")
     _say(selection.sentence)
+    if (verdict := selection.level_verdict) is not None:
+        _say(verdict.sentence)
+        for line in verdict.details:
+            _say(f"- {line}", "  ")
     axis = [selection.rewind_axis.sentence] if selection.rewind_axis else []
     at_winner = [one for one in selection.controls if one.sparsity == selection.sparsity]
     fresh = [one for one in at_winner if one.data == "test"] or at_winner
-    for line in (*axis, *(one.sentence for one in fresh), *selection.notes):
+    beside = [one for one in selection.arms if (one.sparsity, one.rewind) == (selection.sparsity, selection.rewind)]
+    for line in (*axis, *(one.sentence for one in (*fresh, *beside)), *selection.notes):
         _say(f"- {line}", "  ")
+
+
+def _tally(selection: Selection) -> str:
+    """How many levels have which verdict: "60 levels matching, 5 worse, 35 undecided"."""
+    words = [one.word for one in selection.verdicts]
+    counts = [f"{words.count(word)} {word}" for word in dict.fromkeys(words)]
+    return f"of {len(words)} levels {', '.join(counts)}"
 
 
 def _say(text: str, indent: str = "") -> None:

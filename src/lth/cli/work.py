@@ -15,6 +15,7 @@ import typer
 if TYPE_CHECKING:
     from lth.grid.work import Do
     from lth.runs.run import Run
+    from lth.spec.schema import Spec
 
 Sets = Annotated[
     list[str] | None, typer.Option("--set", help="Override a value: --set train.epochs=3. May be repeated.")
@@ -39,26 +40,34 @@ def run(
 
             entry_function(wanted.train.entry)
         return tables.show_plan(wanted, as_json, Path(into) if into else None)
-    from lth.cli.progress import Progress
-    from lth.grid.launch import launch, stopping
     from lth.grid.status import status
-    from lth.runs.run import start_run
 
     path = Path(into or Path("runs") / wanted.name)
-    here = start_run(path, wanted, Path(spec).read_text())
-    logging_to(here.layout.logs / "run.log", quiet=True)
-    print(f"lth run: {wanted.name} in {path}", file=sys.stderr)
-    with stopping() as stop, Progress(here):
-        launch(here, lambda: _doers(here, stop), stop)
+    here, stopped = carry_out(wanted, Path(spec).read_text(), path)
     seen = status(here)
     tables.show_outcome(here, seen, as_json)
     if seen.failures:
         tables.show_failures(seen)
-    if not seen.complete and (stop.is_set() or not seen.failures):
+    if not seen.complete and (stopped or not seen.failures):
         print(f"Stopped before the end. Nothing is lost; go on with:\n  lth run {spec} --into {path}", file=sys.stderr)
         raise typer.Exit(3)
     if seen.failures:
         raise typer.Exit(1)
+
+
+def carry_out(wanted: Spec, text: str, path: Path) -> tuple[Run, bool]:
+    """Returns the run directory at `path` after doing all that is wanted, or what was left of it, and whether it was
+    told to stop; `text` is the spec as it was written."""
+    from lth.cli.progress import Progress
+    from lth.grid.launch import launch, stopping
+    from lth.runs.run import start_run
+
+    here = start_run(path, wanted, text)
+    logging_to(here.layout.logs / "run.log", quiet=True)
+    print(f"lth run: {wanted.name} in {path}", file=sys.stderr)
+    with stopping() as stop, Progress(here):
+        launch(here, lambda: _doers(here, stop), stop)
+    return here, stop.is_set()
 
 
 def work(

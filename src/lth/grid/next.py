@@ -80,6 +80,12 @@ def _controlled(spec: Spec, sparsity: float) -> bool:
     return at == "all" if isinstance(at, str) else (spec.level(sparsity) or sparsity) in at
 
 
+def _around(spec: Spec, ticket: Coordinates) -> Iterator[Unit]:
+    """The controls of a ticket at the knee; where the spec lists levels, of those alone."""
+    if isinstance(spec.grid.controls_at, str) or _controlled(spec, ticket[2]):
+        yield from controls(spec, ticket)
+
+
 def _with_dense(spec: Spec, results: Results, seeds: tuple[int, ...]) -> Iterator[Unit]:
     """The dense network of each seed, and a replay for every rewind point its finished run did not keep."""
     for seed in seeds:
@@ -98,13 +104,14 @@ def _after_selection(spec: Spec, results: Results, sparsity: float, rewind: Step
     step = next(step for step in spec.grid.rewind if step == rewind)
     for level in neighbours(spec, sparsity) if spec.grid.controls else ():
         for seed in spec.seeds:
-            yield cell(spec, (None, step, level, seed))
-            yield from controls(spec, (None, step, level, seed))
+            if spec.grid.search == "adaptive":
+                yield cell(spec, (None, step, level, seed))
+            yield from _around(spec, (None, step, level, seed))
     yield from _with_dense(spec, results, spec.confirmation_seeds)
     for seed in spec.confirmation_seeds:
         chain = [one for one in spec.grid.sparsities if one <= sparsity] if spec.iterative else [sparsity]
         yield from (cell(spec, (None, step, level, seed)) for level in chain)
-        yield from controls(spec, (None, step, sparsity, seed))
+        yield from _around(spec, (None, step, sparsity, seed))
 
 
 def _supplied(unit: Unit, spec: Spec, results: Results) -> bool:

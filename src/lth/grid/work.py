@@ -89,8 +89,8 @@ def _ready(run: Run, do: Do) -> list[Unit]:
 
 
 def stream_of(unit: Unit) -> tuple[object, ...]:
-    """Returns what units trained in lockstep must share; only tickets of one seed share anything."""
-    return ("cell", unit.seed) if isinstance(unit, Cell) else (unit.id,)
+    """Returns what units trained in lockstep must share; only tickets of one seed and level share anything."""
+    return ("cell", unit.seed, unit.level, unit.control == "copy") if isinstance(unit, Cell) else (unit.id,)
 
 
 def worker_count(run: Run) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,17 @@ def demand(name: str, value: Any, fine: bool, cure: str) -> None:
 def demand_count(name: str, value: Any) -> None:
     """Returns nothing; raises ModelError where `value` is not a whole number above 0."""
     demand(name, value, type(value) is int and value > 0, "Take a whole number above 0.")
+
+
+def demand_multiplier(value: Any) -> None:
+    """Returns nothing; raises ModelError where `value` is not a finite number above 0."""
+    fine = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+    demand("width_multiplier", value, fine, "Take a number above 0, such as 0.5.")
+
+
+def scaled(count: int, multiplier: float) -> int:
+    """Returns `count` times `multiplier`, rounded half up, at least 1: the units of a layer in a narrower network."""
+    return max(1, math.floor(count * multiplier + 0.5))
 
 
 def demand_pixels(input_shape: Sequence[int], least: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from lth.models.arguments import demand_count, demand_pixels
+from lth.models.arguments import demand_count, demand_multiplier, demand_pixels, scaled
 
 
 class ConvN(nn.Module):
@@ -15,25 +15,31 @@ class ConvN(nn.Module):
 
     Pairs of 3x3 convolutions with ReLU, `width`, 2 `width` and 4 `width` channels, each pair closed by 2x2 max
     pooling. At 3 x 32 x 32 inputs and 10 classes 4 301 642, 2 425 930 and 2 262 602 parameters.
-    Raises ModelError for a width that is no count, and for images that the poolings leave nothing of.
+    `width_multiplier` scales all channels and units. Raises ModelError for a width that is no count, a multiplier
+    that is not above 0, and images that the poolings leave nothing of.
     """
 
-    def __init__(self, depth: int, input_shape: Sequence[int], classes: int, width: int = 64):
+    def __init__(
+        self, depth: int, input_shape: Sequence[int], classes: int, width: int = 64, width_multiplier: float = 1.0
+    ):
         super().__init__()
         demand_count("width", width)
+        demand_multiplier(width_multiplier)
         pairs = depth // 2
         demand_pixels(input_shape, 2**pairs)
         channels, height, across = input_shape
         features: list[nn.Module] = []
         for pair in range(pairs):
             for _ in range(2):
-                features += [nn.Conv2d(channels, width * 2**pair, 3, padding=1), nn.ReLU(inplace=True)]
-                channels = width * 2**pair
+                outputs = scaled(width * 2**pair, width_multiplier)
+                features += [nn.Conv2d(channels, outputs, 3, padding=1), nn.ReLU(inplace=True)]
+                channels = outputs
             features.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*features)
-        self.fc1 = nn.Linear(channels * (height >> pairs) * (across >> pairs), 256)
-        self.fc2 = nn.Linear(256, 256)
-        self.output = nn.Linear(256, classes)
+        units = scaled(256, width_multiplier)
+        self.fc1 = nn.Linear(channels * (height >> pairs) * (across >> pairs), units)
+        self.fc2 = nn.Linear(units, units)
+        self.output = nn.Linear(units, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns the logits, (batch, classes), of images (batch, channels, height, width)."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from lth.models.arguments import demand
+from lth.models.arguments import demand, demand_multiplier
 
 # Table 2: expansion t, output channels c, repeats n, stride s of the first repeat.
 STAGES = (
@@ -90,6 +90,6 @@ class MobileNetV2(nn.Module):
 
 
 def _check(width_multiplier: float, stem_stride: int, dropout: float) -> None:
-    demand("width_multiplier", width_multiplier, width_multiplier > 0, "Take a number above 0, such as 0.5.")
+    demand_multiplier(width_multiplier)
     demand("stem_stride", stem_stride, stem_stride in (1, 2), "Take 2, or 1 for images of 32 x 32.")
     demand("dropout", dropout, 0 <= dropout < 1, "Take a probability from 0 to below 1.")

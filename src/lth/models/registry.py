@@ -48,16 +48,24 @@ def build(model: Model, input_shape: tuple[int, int, int], classes: int, seed: i
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        if ":" in model.name:
-            network = _built(_imported(model.name), (), model)
-            _check_output(network, input_shape, classes, model.name)
-        elif model.name in MODELS:
-            network = _built(MODELS[model.name], (input_shape, classes), model)
+        make = constructor(model.name)
+        if model.name in MODELS:
+            network = _built(make, (input_shape, classes), model)
         else:
-            known = ", ".join(MODELS)
-            cure = f'Take one of: {known}; or your own as "package.module:Class".'
-            raise ModelError("no such model", at="model.name", value=model.name, cure=cure)
+            network = _built(make, (), model)
+            _check_output(network, input_shape, classes, model.name)
     return initialize(network, model.initialization, torch.Generator().manual_seed(seed))
+
+
+def constructor(name: str) -> Callable[..., Any]:
+    """Returns what makes the network of a spec's `model.name`; raises ModelError for a name that nothing has."""
+    if ":" in name:
+        return _imported(name)
+    if name not in MODELS:
+        known = ", ".join(MODELS)
+        cure = f'Take one of: {known}; or your own as "package.module:Class".'
+        raise ModelError("no such model", at="model.name", value=name, cure=cure)
+    return MODELS[name]
 
 
 def _imported(path: str) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from lth.models.arguments import demand, demand_count
+from lth.models.arguments import demand, demand_count, demand_multiplier, scaled
 from lth.models.initialize import kaiming_fan_out
 
 
@@ -78,22 +78,25 @@ class ResNet(nn.Module):
     """A network of four stages of residual blocks; `depth` is 18 or 50, `width` the channels of the stem.
 
     11 689 512 and 25 557 032 parameters at 3 channels, 1000 classes and width 64. `small_images` has the stem of
-    32 x 32 images: a 3x3 convolution of stride 1 and no pooling. Raises ModelError for arguments out of range.
+    32 x 32 images: a 3x3 convolution of stride 1 and no pooling. `width_multiplier` scales all channels. Raises
+    ModelError for arguments out of range.
     """
 
     def __init__(
-        self, depth: int, input_shape: Sequence[int], classes: int, width: int = 64, small_images: bool = False
-    ):
+        self, depth: int, input_shape: Sequence[int], classes: int,
+        width: int = 64, small_images: bool = False, width_multiplier: float = 1.0,
+    ):  # fmt: skip
         super().__init__()
         demand_count("width", width)
+        demand_multiplier(width_multiplier)
         demand("small_images", small_images, isinstance(small_images, bool), "Take true or false.")
         block, repeats = LAYOUTS[depth]
         kernel, stride = (3, 1) if small_images else (7, 2)
-        self.conv1 = nn.Conv2d(input_shape[0], width, kernel, stride, kernel // 2, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        widths = [scaled(width * factor, width_multiplier) for factor in (1, 2, 4, 8)]
+        self.conv1 = nn.Conv2d(input_shape[0], widths[0], kernel, stride, kernel // 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
         self.maxpool = nn.Identity() if small_images else nn.MaxPool2d(3, 2, 1)
-        widths = [width, 2 * width, 4 * width, 8 * width]
-        inputs = [width, *(block.expansion * before for before in widths)]
+        inputs = [widths[0], *(block.expansion * before for before in widths)]
         self.layer1 = stage(block, inputs[0], widths[0], repeats[0], 1)
         self.layer2 = stage(block, inputs[1], widths[1], repeats[1], 2)
         self.layer3 = stage(block, inputs[2], widths[2], repeats[2], 2)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from lth.models.arguments import demand_count
+from lth.models.arguments import demand_count, demand_multiplier, scaled
 from lth.models.initialize import kaiming_fan_out
 from lth.models.resnet import BasicBlock, stage
 
@@ -20,19 +20,24 @@ class ResNetCifar(nn.Module):
     """A network of three stages of (`depth` - 2) / 6 basic blocks, `width`, 2 `width` and 4 `width` channels wide.
 
     272 474 (depth 20) and 855 770 (depth 56) parameters at 3 channels, 10 classes and width 16; names as in
-    torchvision's ResNets. Raises ModelError for a width that is no count.
+    torchvision's ResNets. `width_multiplier` scales all channels. Raises ModelError for a width that is no count
+    and a multiplier that is not above 0.
     """
 
-    def __init__(self, depth: int, input_shape: Sequence[int], classes: int, width: int = 16):
+    def __init__(
+        self, depth: int, input_shape: Sequence[int], classes: int, width: int = 16, width_multiplier: float = 1.0
+    ):
         super().__init__()
         demand_count("width", width)
+        demand_multiplier(width_multiplier)
+        first, second, third = (scaled(width * factor, width_multiplier) for factor in (1, 2, 4))
         repeats = (depth - 2) // 6
-        self.conv1 = nn.Conv2d(input_shape[0], width, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.layer1 = stage(BasicBlock, width, width, repeats, 1)
-        self.layer2 = stage(BasicBlock, width, 2 * width, repeats, 2)
-        self.layer3 = stage(BasicBlock, 2 * width, 4 * width, repeats, 2)
-        self.fc = nn.Linear(4 * width, classes)
+        self.conv1 = nn.Conv2d(input_shape[0], first, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(first)
+        self.layer1 = stage(BasicBlock, first, first, repeats, 1)
+        self.layer2 = stage(BasicBlock, first, second, repeats, 2)
+        self.layer3 = stage(BasicBlock, second, third, repeats, 2)
+        self.fc = nn.Linear(third, classes)
         kaiming_fan_out(self)
 
     def forward(self, x: Tensor) -> Tensor:

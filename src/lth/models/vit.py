@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lth.errors import ModelError
-from lth.models.arguments import demand, demand_count
+from lth.models.arguments import demand, demand_count, demand_multiplier, scaled
 
 
 class EncoderBlock(nn.Module):
@@ -50,17 +50,21 @@ class VisionTransformer(nn.Module):
     """A pre-norm transformer over the patches of an image and a class token, whose output is classified.
 
     `patch` is a patch's side in pixels, `mlp` the hidden units of the perceptrons (4 `dim` where left out). The
-    defaults suit 32 x 32 images: 2 693 578 parameters at 3 channels and 10 classes. Raises ModelError for
-    arguments out of range, heads that do not divide `dim`, and patches that do not tile the image.
+    defaults suit 32 x 32 images: 2 693 578 parameters at 3 channels and 10 classes. `width_multiplier` scales
+    `mlp` and the part of `dim` that each head has. Raises ModelError for arguments out of range, heads that do not
+    divide `dim`, and patches that do not tile the image.
     """
 
     def __init__(
         self, input_shape: Sequence[int], classes: int,
         patch: int = 4, dim: int = 192, depth: int = 6, heads: int = 3, mlp: int | None = None, dropout: float = 0.0,
+        width_multiplier: float = 1.0,
     ):  # fmt: skip
         super().__init__()
         hidden = 4 * dim if mlp is None else mlp
         _check(input_shape, patch, dim, depth, heads, hidden, dropout)
+        demand_multiplier(width_multiplier)
+        dim, hidden = heads * scaled(dim // heads, width_multiplier), scaled(hidden, width_multiplier)
         channels, height, width = input_shape
         self.class_token = nn.Parameter(torch.empty(1, 1, dim))
         self.conv_proj = nn.Conv2d(channels, dim, patch, patch)

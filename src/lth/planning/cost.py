@@ -1,20 +1,42 @@
-"""The trainings, epochs, steps and bytes that a spec asks for."""
+"""What a run takes: the trainings, epochs, steps and bytes of its most expensive courses, added up."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate, groupby
 from typing import Any
 
 from lth.errors import DataError
-from lth.planning.wall import WallTime, Work, mismatch, predict
+from lth.planning.wall import WallTime, Work, predict
 from lth.spec.rules import check_moments
 from lth.spec.schema import Spec
-from lth.spec.step import Step
 
-BYTES_PER_WEIGHT = 4
-ELSEWHERE = "Take those of a run of the same data, model and batch size."
+BYTES_PER_NUMBER = 4
 HEADER = ("stage", "trainings", "epochs", "steps", "disk")
+STAGES = (
+    "dense", "tickets", "arms", "methods", "checkpoints", "controls",
+    "confirmation dense", "confirmation tickets", "confirmation checkpoints", "confirmation controls",
+)  # fmt: skip
+LIKE_DENSE = ("dense", "checkpoints")
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a run. `amount` is what it trains: steps; without data epochs, or iterations (`amount_unit`).
+
+    `chain` is the largest amount that is trained one after the other up to its end, its own included; it can begin
+    when the trainings of all earlier waves are done. `at_most`: it may turn out not to be needed. On disk
+    it leaves `numbers` for each parameter of the network, and so many masks of a bit a parameter.
+    """
+
+    stage: str
+    amount: int
+    chain: int
+    wave: int
+    at_most: bool
+    numbers: float = 1.0
+    masks: int = 0
 
 
 @dataclass(frozen=True)
@@ -26,7 +48,7 @@ class Stage:
 
     kind: str
     units: int
-    ticket_epochs: float
+    ticket_epochs: float | None
     steps: int | None
     disk_bytes: int | None
     at_most: bool
@@ -34,29 +56,32 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run takes.
+    """What a run takes. `epochs` is the length of one whole training; all epochs are None where only the iterations
+    are known.
 
     However many workers there are, `longest_chain_epochs` must be trained one after the other, and no more than
-    `most_at_once` trainings are ready at the same time. `time` is None where nothing was measured.
+    `most_at_once` trainings are under way at the same time. `time` is None where nothing was measured.
     """
 
     name: str
-    epochs: int
+    epochs: float | None
     steps_per_epoch: int | None
     stages: tuple[Stage, ...]
-    longest_chain_epochs: float
+    longest_chain_epochs: float | None
+    longest_chain_steps: int | None
     most_at_once: int
     time: WallTime | None = None
 
     @property
     def total(self) -> Stage:
         """Returns all stages as one."""
+        epochs = [stage.ticket_epochs for stage in self.stages if stage.ticket_epochs is not None]
         steps = [stage.steps for stage in self.stages if stage.steps is not None]
         sizes = [stage.disk_bytes for stage in self.stages if stage.disk_bytes is not None]
         return Stage(
             "total",
             sum(stage.units for stage in self.stages),
-            round(sum(stage.ticket_epochs for stage in self.stages), 6),
+            round(sum(epochs), 6) if epochs else None,
             sum(steps) if steps else None,
             sum(sizes) if sizes else None,
             any(stage.at_most for stage in self.stages),
@@ -73,81 +98,52 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Scale:
-    """How long and how large a training is, as far as data and model are known."""
+class Scale:
+    """How long an epoch and how large the network is, as far as data and model are known."""
 
     spec: Spec
     steps_per_epoch: int | None
     parameters: int | None
 
-    def rest(self, moment: Step) -> int:
-        """Returns what is left to train from `moment`: in steps; in epochs, rounded up, where steps are not known."""
+    @property
+    def counts_steps(self) -> bool:
+        """Returns whether amounts are steps; else they are epochs."""
+        return self.steps_per_epoch is not None or not self.spec.train.length.epochs
+
+    def epochs(self, amount: int) -> float | None:
+        """Returns an amount in epochs; None where only its iterations are known."""
         if self.steps_per_epoch is None:
-            return self.spec.train.epochs - moment.epochs
-        return self.spec.train.epochs * self.steps_per_epoch - moment.index(self.steps_per_epoch)
+            return None if self.counts_steps else amount
+        return round(amount / self.steps_per_epoch, 6)
 
-    def controls(self, moment: Step) -> list[int]:
-        """Returns what the controls of one ticket train; fresh weights are trained in full."""
-        return [self.rest(Step() if control == "reinit" else moment) for control in self.spec.grid.controls]
-
-    def epochs(self, amount: int) -> float:
-        return round(amount / (self.steps_per_epoch or 1), 6)
-
-    def stage(self, kind: str, amounts: Sequence[int], at_most: bool = False) -> Stage:
-        """Returns the stage of trainings that each take one of `amounts`."""
-        steps = None if self.steps_per_epoch is None else sum(amounts)
-        disk = None if self.parameters is None else len(amounts) * self._bytes(kind)
-        return Stage(kind, len(amounts), self.epochs(sum(amounts)), steps, disk, at_most and bool(amounts))
-
-    def _bytes(self, kind: str) -> int:
-        """Weights of one moment; of a dense network those of every kept moment, and its masks, a bit a weight."""
-        parameters, grid = self.parameters or 0, self.spec.grid
-        if not kind.endswith("dense"):
-            return BYTES_PER_WEIGHT * parameters
-        kept = len({Step(), *grid.rewind}) + 1
-        return kept * BYTES_PER_WEIGHT * parameters + len(grid.sparsities) * -(-parameters // 8)
+    def steps(self, amount: int) -> int | None:
+        """Returns an amount in steps; None where only its epochs are known."""
+        return amount if self.counts_steps else None
 
 
-def plan(
-    spec: Spec, *, train_examples: int | None = None, parameters: int | None = None,
-    facts: Mapping[str, Any] | None = None, workers: int = 1,
-) -> Plan:  # fmt: skip
-    """Returns what `spec` takes: its trainings, epochs, steps, the bytes of weights and masks, the wall time.
-
-    Steps need the number of training examples (validation apart), bytes that of the network's parameters, time what
-    a dense network took. `facts`, the content of a run's facts.json, has them all. Raises DataError where a batch
-    is larger than the training set or the facts are of other data or another network, SpecError where a moment is
-    after the end.
-    """
-    if facts:
-        if why := mismatch(spec, facts, train_examples, parameters):
-            raise DataError(f"the facts are not of this experiment ({why})", at="facts.json", cure=ELSEWHERE)
-        train_examples, parameters = facts.get("train_examples", train_examples), facts.get("parameters", parameters)
-    steps_per_epoch = None if train_examples is None else _steps_per_epoch(spec, train_examples)
-    scale = _Scale(spec, steps_per_epoch, parameters)
-    grid, seeds, fresh = spec.grid, len(spec.seeds), len(spec.confirmation_seeds)
-    full, candidate = scale.rest(Step()), max(grid.rewind, key=scale.rest)
-    tickets = [scale.rest(moment) for moment in grid.rewind] * len(grid.sparsities)
-    if grid.controls_at == "all":
-        beside = [amount for moment in grid.rewind for amount in scale.controls(moment)] * len(grid.sparsities)
-    else:
-        beside = scale.controls(candidate) * min(3, len(grid.sparsities))
-    stages = (
-        scale.stage("dense", [full] * seeds),
-        scale.stage("tickets", tickets * seeds),
-        scale.stage("controls", beside * seeds, at_most=grid.controls_at == "knee"),
-        scale.stage("confirmation dense", [full] * fresh, at_most=True),
-        scale.stage("confirmation tickets", [scale.rest(candidate)] * fresh, at_most=True),
-        scale.stage("confirmation controls", scale.controls(candidate) * fresh, at_most=True),
+def added_up(
+    scale: Scale, courses: Sequence[Sequence[Training]], facts: Mapping[str, Any] | None, workers: int
+) -> Plan:
+    """Returns the plan of the courses that a run may take: of every stage the most in any of them."""
+    stages = [[_stage(scale, kind, course) for course in courses] for kind in STAGES]
+    chain = max(one.chain for course in courses for one in course)
+    times = [_time(scale.spec, course, facts, workers) for course in courses] if facts else []
+    known = [time for time in times if time is not None]
+    return Plan(
+        name=scale.spec.name,
+        epochs=_length(scale),
+        steps_per_epoch=scale.steps_per_epoch,
+        stages=tuple(_most(of_kind) for of_kind in stages),
+        longest_chain_epochs=scale.epochs(chain),
+        longest_chain_steps=scale.steps(chain),
+        most_at_once=max(map(_most_at_once, courses)),
+        time=max(known, key=lambda time: time.serial_seconds, default=None),
     )
-    chain = _longest_chain(scale, candidate)
-    works = [Work(stage.units, stage.steps or 0, stage.kind.endswith("dense")) for stage in stages]
-    time = predict(spec, works, chain, facts, workers) if facts else None
-    most = _most_at_once(spec, stages)
-    return Plan(spec.name, spec.train.epochs, steps_per_epoch, stages, scale.epochs(chain), most, time)
 
 
-def _steps_per_epoch(spec: Spec, train_examples: int) -> int:
+def steps_an_epoch(spec: Spec, train_examples: int) -> int:
+    """Returns how many batches an epoch has. Raises DataError where a batch is larger than the training set,
+    SpecError where a moment of the spec is after the end."""
     batch = spec.data.batch_size
     if batch > train_examples:
         cure = f"Set data.batch_size to {max(train_examples, 1)} or less"
@@ -157,29 +153,57 @@ def _steps_per_epoch(spec: Spec, train_examples: int) -> int:
     return train_examples // batch
 
 
-def _longest_chain(scale: _Scale, candidate: Step) -> int:
-    """Dense, then tickets, then the slower of the controls and the confirmation, itself dense before tickets."""
-    full, beside = scale.rest(Step()), scale.controls(candidate)
-    longest = max([scale.rest(candidate), *beside])
-    everywhere = scale.spec.grid.controls_at == "all"
-    search = full + (longest if everywhere else scale.rest(candidate))
-    if scale.spec.confirmation_seeds:
-        return search + full + longest
-    return search if everywhere else search + max(beside, default=0)
+def _length(scale: Scale) -> float | None:
+    length = scale.spec.train.length
+    if scale.steps_per_epoch is None or not length.iterations:
+        return length.epochs or None
+    return scale.epochs(length.index(scale.steps_per_epoch))
 
 
-def _most_at_once(spec: Spec, stages: tuple[Stage, ...]) -> int:
-    dense, tickets, controls, fresh, *confirmation = (stage.units for stage in stages)
-    search = tickets + controls if spec.grid.controls_at == "all" else tickets
-    after = 0 if spec.grid.controls_at == "all" else controls
-    return max(dense, search, after + max(fresh, sum(confirmation)))
+def _stage(scale: Scale, kind: str, course: Sequence[Training]) -> Stage:
+    found = [one for one in course if one.stage == kind]
+    amount, parameters = sum(one.amount for one in found), scale.parameters
+    disk = None if parameters is None else sum(_bytes(one, parameters) for one in found)
+    at_most = any(one.at_most for one in found)
+    return Stage(kind, len(found), scale.epochs(amount), scale.steps(amount), disk, at_most)
+
+
+def _bytes(one: Training, parameters: int) -> int:
+    return BYTES_PER_NUMBER * round(one.numbers * parameters) + one.masks * -(-parameters // 8)
+
+
+def _most(of_kind: Sequence[Stage]) -> Stage:
+    return Stage(
+        of_kind[0].kind,
+        max(stage.units for stage in of_kind),
+        max((stage.ticket_epochs for stage in of_kind if stage.ticket_epochs is not None), default=None),
+        max((stage.steps for stage in of_kind if stage.steps is not None), default=None),
+        max((stage.disk_bytes for stage in of_kind if stage.disk_bytes is not None), default=None),
+        any(stage.at_most for stage in of_kind),
+    )
+
+
+def _most_at_once(course: Sequence[Training]) -> int:
+    """The most trainings under way at any moment where each begins as soon as it can."""
+    changes = [(one.chain - one.amount, 1) for one in course] + [(one.chain, -1) for one in course]
+    return max(accumulate(change for _, change in sorted(changes)))
+
+
+def _time(spec: Spec, course: Sequence[Training], facts: Mapping[str, Any], workers: int) -> WallTime | None:
+    kinds = sorted(course, key=lambda one: (one.wave, STAGES.index(one.stage)))
+    works: list[Work] = []
+    for (wave, kind), found in groupby(kinds, key=lambda one: (one.wave, one.stage)):
+        amounts = [one.amount for one in found]
+        works.append(Work(len(amounts), sum(amounts), kind.endswith(LIKE_DENSE), wave))
+    return predict(spec, works, max(one.chain for one in course), facts, workers)
 
 
 def _row(stage: Stage) -> tuple[str, ...]:
     bound = "up to " if stage.at_most else ""
+    epochs = "" if stage.ticket_epochs is None else f"{stage.ticket_epochs:,.1f}".removesuffix(".0")
     steps = "" if stage.steps is None else f"{stage.steps:,}"
     size = "" if stage.disk_bytes is None else _size(stage.disk_bytes)
-    return stage.kind, f"{bound}{stage.units:,}", f"{stage.ticket_epochs:,.1f}".removesuffix(".0"), steps, size
+    return stage.kind, f"{bound}{stage.units:,}", epochs, steps, size
 
 
 def _size(amount: int) -> str:

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from math import ceil, log
 from typing import Any
 
 from lth.spec.recipe import StepSchedule
 from lth.spec.schema import Spec
+from lth.spec.step import Step
 
 FEW = 4  # tickets that measure: they disturb each other in the caches as more of them do
 ENOUGH = 200  # steps that measure
 FORMULA = (
-    "A training takes steps x seconds a step + evaluations x seconds an evaluation + its overhead; W workers take\n"
-    "ceil(trainings / W) times the mean training of each stage, and never less than the longest chain. Starting\n"
-    "workers, selecting and reporting come on top."
+    "A training takes steps x seconds a step + evaluations x seconds an evaluation + its overhead. Of those that can\n"
+    "be trained side by side, W workers take ceil(trainings / W) times the mean, and never less than the longest\n"
+    "chain. Starting workers, selecting and reporting come on top."
 )
 
 
 @dataclass(frozen=True)
 class Work:
-    """The trainings of one stage: how many, their steps in all, and whether they are dense."""
+    """Trainings of one stage that can be trained side by side: how many, their steps in all, and whether they are
+    dense; those of a `wave` can begin when all earlier waves are done."""
 
     units: int
     steps: int
     dense: bool
+    wave: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,10 @@ class WallTime:
 
 
 def predict(
-    spec: Spec, stages: Sequence[Work], chain_steps: int, facts: Mapping[str, Any], workers: int
+    spec: Spec, works: Sequence[Work], chain_steps: int, facts: Mapping[str, Any], workers: int
 ) -> WallTime | None:
-    """Returns the wall time of the stages: the dense networks of the grid, its tickets, whatever follows; None where
-    no dense network was measured yet. `chain_steps` is the longest chain in steps, `facts` what facts.json holds.
+    """Returns the wall time of the works, in the order of waves, the dense networks of the grid first; None where no
+    dense network was measured yet. `chain_steps` is the longest chain in steps, `facts` what facts.json holds.
     """
     measured: Mapping[str, Any] = facts.get("measured", {})
     dense = measured.get("dense")
@@ -59,21 +63,26 @@ def predict(
         return None
     every = spec.train.evaluate_every.index(facts["steps_per_epoch"])
     serial, parallel = 0.0, 0.0
-    for stage in stages:
-        if stage.units:
-            seconds = _seconds(stage, dense if stage.dense else _like(spec, stage.units, measured, workers), every)
-            serial += seconds
-            parallel += ceil(stage.units / workers) * seconds / stage.units
+    for _, wave in groupby(works, key=lambda work: work.wave):
+        together = list(wave)
+        seconds = sum(
+            _seconds(work, dense if work.dense else _like(spec, work.units, measured, workers), every)
+            for work in together
+        )
+        units = sum(work.units for work in together)
+        serial += seconds
+        parallel += ceil(units / workers) * seconds / units
     chain = _seconds(Work(0, chain_steps, True), dense, every)
-    tickets = _like(spec, stages[1].units, measured, workers)
+    first = next(work for work in works if not work.dense)
+    tickets = _like(spec, first.units, measured, workers)
     return WallTime(
         serial_seconds=round(serial, 3),
-        dense_seconds=round(_seconds(stages[0], dense, every), 3),
+        dense_seconds=round(_seconds(works[0], dense, every), 3),
         workers=workers,
         seconds=round(max(parallel, chain), 3),
         longest_chain_seconds=round(chain, 3),
         seconds_per_step=float(f"{tickets['seconds_per_step']:.4g}"),
-        tickets_together=tickets_together(spec, stages[1].units, workers),
+        tickets_together=tickets_together(spec, first.units, workers),
         device=str(dense.get("numerics", {}).get("device", "")),
     )
 
@@ -102,18 +111,36 @@ def mismatch(spec: Spec, facts: Mapping[str, Any], train_examples: int | None, p
 
 def settings_to_measure(spec: Spec, steps_per_epoch: int | None = None) -> list[str]:
     """Returns the `--set` settings of a run that measures: one seed, few tickets, few epochs that hold its schedule."""
-    schedule = spec.train.schedule
+    found = [_short(spec, steps_per_epoch), "train.guard_epochs=0", f"seeds=[{spec.seeds[0]}]", 'grid.rewind=["0"]']
+    found += [_few_levels(spec), "select.confirm_seeds=0"]
+    found += ["grid.controls=[]", 'grid.controls_at="knee"'] if spec.grid.controls else []
+    found += [f"grid.{key}=[]" for key in ("thresholds", "arms", "methods") if getattr(spec.grid, key)]
+    found += ['grid.search="full"'] if spec.grid.search != "full" else []
+    return [*found, *(['prune.mask_from="100%"'] if spec.prune.mask_from.step is not None else [])]
+
+
+def _short(spec: Spec, steps_per_epoch: int | None) -> str:
+    """The setting of a short training that still holds warm-up and milestones; unknown ones keep its length."""
+    schedule, train = spec.train.schedule, spec.train
     milestones = schedule.milestones if isinstance(schedule, StepSchedule) else ()
+    if train.epochs is None:
+        moments = (Step(schedule.warmup_epochs), *milestones)
+        unknown = steps_per_epoch is None and any(moment.epochs for moment in moments)
+        least = max(ENOUGH, *(moment.index(steps_per_epoch or 1) + 1 for moment in moments))
+        return f"train.iterations={train.length.iterations if unknown else min(train.length.iterations, least)}"
     enough = 1
     if steps_per_epoch is not None:
         milestones = tuple(moment.canonical(steps_per_epoch) for moment in milestones)
-        enough = min(spec.train.epochs, ceil(ENOUGH / steps_per_epoch))
+        enough = min(train.epochs, ceil(ENOUGH / steps_per_epoch))
     epochs = max([enough, schedule.warmup_epochs + 1, *(moment.epochs + 1 for moment in milestones)])
-    found = [f"train.epochs={epochs}", "train.guard_epochs=0", f"seeds=[{spec.seeds[0]}]", 'grid.rewind=["0"]']
-    few = ", ".join(map(repr, spec.grid.sparsities[:FEW]))
-    found += [f"grid.sparsities=[{few}]", "select.confirm_seeds=0"]
-    found += ["grid.controls=[]", 'grid.controls_at="knee"'] if spec.grid.controls else []
-    return found
+    return f"train.epochs={epochs}"
+
+
+def _few_levels(spec: Spec) -> str:
+    """The setting of few sparsities, or of one level of iterative pruning."""
+    if not spec.iterative:
+        return f"grid.sparsities=[{', '.join(map(repr, spec.grid.sparsities[:FEW]))}]"
+    return "grid.levels=1" if spec.grid.levels else f"grid.min_density={1 - spec.grid.sparsities[0]!r}"
 
 
 def _like(spec: Spec, units: int, measured: Mapping[str, Any], workers: int) -> dict[str, Any]:
@@ -127,10 +154,6 @@ def _like(spec: Spec, units: int, measured: Mapping[str, Any], workers: int) -> 
     return {**found, "seconds_per_step": found["seconds_per_step"] * (1 - share + share * together / wanted)}
 
 
-def _seconds(stage: Work, one: Mapping[str, Any], every: int) -> float:
-    evaluations = stage.steps / every
-    return (
-        stage.steps * one["seconds_per_step"]
-        + evaluations * one["evaluation_seconds"]
-        + stage.units * one["overhead_seconds"]
-    )
+def _seconds(work: Work, one: Mapping[str, Any], every: int) -> float:
+    training = work.steps * one["seconds_per_step"] + work.steps / every * one["evaluation_seconds"]
+    return training + work.units * one["overhead_seconds"]

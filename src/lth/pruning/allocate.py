@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from lth.errors import LthError
 
 Scope = Literal["global", "layerwise", "erk", "flops"]
+LevelScope = Literal["global", "layerwise"]
 HALF = Fraction(1, 2)
 
 
@@ -37,16 +38,36 @@ def budget(
     """
     given = _checked(shapes, scope, rates)
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
-    alone = [name for name in shapes if scope == "layerwise" or given.get(name, 1) != 1]
+    if scope in get_args(LevelScope):
+        return level_budget(sizes, sparsity, scope, rates)
+    alone = [name for name in shapes if given.get(name, 1) != 1]
     rest = [name for name in shapes if name not in alone]
     pruned = pruned_count(sum(sizes[name] for name in rest), sparsity, 1)
-    single = [([name], pruned_count(sizes[name], sparsity, given.get(name, 1))) for name in alone]
-    if scope == "global" and rest:
-        return [(rest, pruned), *single]
     speeds = [_speed(name, shapes[name], sizes[name], scope, costs) for name in rest]
     counts = [sizes[name] for name in rest]
     kept = spread(counts, speeds, sum(counts) - pruned)
+    own = {name: given[name] for name in alone}
+    single = level_budget({name: sizes[name] for name in alone}, sparsity, "layerwise", own)
     return [([name], size - left) for name, size, left in zip(rest, counts, kept, strict=True)] + single
+
+
+def level_budget(
+    kept: Mapping[str, int], rate: float, scope: Scope, rates: Mapping[str, float] | None
+) -> list[tuple[list[str], int]]:
+    """Returns the groups as `budget` does, of the weights that a level of iterative pruning takes from those `kept`.
+
+    A group that has n weights left loses `pruned_count(n, rate, layer's rate)` of them. Raises LthError for a
+    scope other than "global" and "layerwise", which say nothing of what is left, and as `budget` does.
+    """
+    if scope not in get_args(LevelScope):
+        what = "a level of iterative pruning is ranked over the network or within each layer"
+        raise LthError(what, at="scope", value=scope, cure='Take "global" or "layerwise".')
+    given = _checked(kept, scope, rates)
+    alone = [name for name in kept if scope == "layerwise" or given.get(name, 1) != 1]
+    rest = [name for name in kept if name not in alone]
+    single = [([name], pruned_count(kept[name], rate, given.get(name, 1))) for name in alone]
+    together = [(rest, pruned_count(sum(kept[name] for name in rest), rate, 1))] if rest else []
+    return together + single
 
 
 def pruned_count(n: int, sparsity: float, rate: float) -> int:
@@ -101,7 +122,7 @@ def _speed(name: str, shape: Sequence[int], size: int, scope: Scope, costs: Mapp
     return size / Fraction(costs[name])
 
 
-def _checked(shapes: Mapping[str, Sequence[int]], scope: Scope, rates: Mapping[str, float] | None) -> dict[str, float]:
+def _checked(shapes: Mapping[str, object], scope: Scope, rates: Mapping[str, float] | None) -> dict[str, float]:
     given = dict(rates or {})
     if scope not in get_args(Scope):
         raise LthError("no such scope", at="scope", value=scope, cure='Take "global", "layerwise", "erk" or "flops".')

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from lth.pruning.allocate import Scope, budget
+from lth.pruning.allocate import Scope, budget, level_budget
 from lth.pruning.mask import Mask
 from lth.runs.records import Audit
 
@@ -18,26 +18,48 @@ FEWEST = 32  # starts of a sign that it takes before the signs are compared
 def check_mask(
     mask: Mask, final_weights: Mapping[str, Tensor] | None, sparsity: float, scope: Scope,
     rates: Mapping[str, float], prunable: set[str], costs: Mapping[str, int] | None = None,
+    *, before: Mask | None = None, rate: float | None = None,
 ) -> dict[str, bool]:  # fmt: skip
     """Returns the checks of a mask that was just made from `final_weights`, None for a control's mask.
 
-    density_exact: every group of the prunable weights has exactly the count of its `budget` (a control: the
-    network has). only_prunable_masked: the mask covers exactly the prunable weights.
-    mask_ranks_final_weights: no pruned weight is larger in magnitude than a kept one of its group. Raises
-    LthError as `budget` does, so for the scope "flops" without the `costs` of the prunable layers.
+    density_exact: every group of the prunable weights has exactly the count of its `budget` at `sparsity`, or,
+    with a `rate`, has lost exactly that of its `level_budget` of what `before` keeps (None: everything); for a
+    control, the network has. only_prunable_masked: the mask covers exactly the prunable weights.
+    mask_ranks_final_weights: no pruned weight is larger in magnitude than a kept one of its group, among what
+    `before` keeps. nested_in_previous_level, with `before`: nothing it prunes is kept. Raises LthError as
+    `budget` and `level_budget` do, so for the scope "flops" without the `costs` of the prunable layers.
     """
     shapes = {name: tensor.shape for name, tensor in mask.tensors.items() if name in prunable}
-    known = {name: rate for name, rate in rates.items() if name in shapes}
-    together = budget(shapes, sparsity, scope, known, costs)
+    known = {name: share for name, share in rates.items() if name in shapes}
+    there = {name: _there(before, name, tensor) for name, tensor in mask.tensors.items()}
+    if rate is None:
+        room = {name: shape.numel() for name, shape in shapes.items()}
+        together = budget(shapes, sparsity, scope, known, costs)
+    else:
+        room = {name: int(there[name].count_nonzero()) for name in shapes}
+        together = level_budget(room, rate, scope, known)
     wanted = [pruned for _, pruned in together]
-    found = [sum(int((~mask.tensors[name]).count_nonzero()) for name in names) for names, _ in together]
+    found = [sum(room[name] - int(mask.tensors[name].count_nonzero()) for name in names) for names, _ in together]
     checks = {
         "density_exact": sum(found) == sum(wanted) if final_weights is None else found == wanted,
         "only_prunable_masked": set(mask.tensors) == prunable,
     }
     if final_weights is not None:
-        checks["mask_ranks_final_weights"] = all(_ranked(mask, final_weights, names) for names, _ in together)
+        checks["mask_ranks_final_weights"] = all(_ranked(mask, final_weights, names, there) for names, _ in together)
+    if before is not None:
+        checks["nested_in_previous_level"] = _nested(mask, before)
     return checks
+
+
+def check_threshold(mask: Mask, weights: Mapping[str, Tensor], threshold: float, prunable: set[str]) -> dict[str, bool]:
+    """Returns the checks of a mask made by an absolute threshold: it keeps the weights that reach it, and no others."""
+    sizes = {name: weights[name].detach().cpu().abs() for name in mask.tensors if name in weights}
+    kept = [(sizes[name], tensor) for name, tensor in mask.tensors.items() if name in sizes]
+    return {
+        "density_exact": mask.kept == sum(int((size >= threshold).count_nonzero()) for size in sizes.values()),
+        "only_prunable_masked": set(mask.tensors) == prunable,
+        "mask_ranks_final_weights": all(bool((size[tensor] >= threshold).all()) for size, tensor in kept),
+    }
 
 
 def check_rewound(state: Mapping[str, Tensor], checkpoint: Mapping[str, Tensor], mask: Mask) -> dict[str, bool]:
@@ -129,15 +151,29 @@ def _zero(values: Mapping[str, Tensor], masked: Mapping[str, Tensor]) -> bool:
     return True
 
 
-def _ranked(mask: Mask, weights: Mapping[str, Tensor], names: Iterable[str]) -> bool:
+def _there(before: Mask | None, name: str, kept: Tensor) -> Tensor:
+    """What was there to be pruned; everything where the mask before has no such layer, which is then not nested."""
+    if before is None or name not in before.tensors or before.tensors[name].shape != kept.shape:
+        return torch.ones_like(kept)
+    return before.tensors[name]
+
+
+def _nested(mask: Mask, before: Mask) -> bool:
+    if mask.tensors.keys() != before.tensors.keys():
+        return False
+    pairs = [(kept, before.tensors[name]) for name, kept in mask.tensors.items()]
+    return all(kept.shape == there.shape and not bool((kept & ~there).any()) for kept, there in pairs)
+
+
+def _ranked(mask: Mask, weights: Mapping[str, Tensor], names: Iterable[str], there: Mapping[str, Tensor]) -> bool:
     largest_pruned, smallest_kept = -1.0, float("inf")
     for name in names:
-        kept = mask.tensors[name]
+        kept, lost = mask.tensors[name] & there[name], there[name] & ~mask.tensors[name]
         if name not in weights or weights[name].shape != kept.shape:
             return False
         size = weights[name].detach().cpu().abs()
-        if not kept.all():
-            largest_pruned = max(largest_pruned, float(size[~kept].max()))
+        if lost.any():
+            largest_pruned = max(largest_pruned, float(size[lost].max()))
         if kept.any():
             smallest_kept = min(smallest_kept, float(size[kept].min()))
     return largest_pruned <= smallest_kept

@@ -1,111 +1,60 @@
-"""The chart of accuracy against density."""
+"""The charts of accuracy and of the early stop against density."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from lth.report.chart import Figure, data, density_x, finished, label, legend, ordered, rewinds
-from lth.report.palette import CONTROL_COLOURS, var
-from lth.report.summary import CONTROLS, Group, Groups
-from lth.results.wording import percent, points, share
-from lth.spec.schema import Spec
+from lth.report.chart import Figure, finished
+from lth.report.density_lines import Winner, density_lines, drawable, ends
+from lth.report.measure import ACCURACY, EARLY_ACCURACY, EARLY_STOP, Measure
+from lth.report.summary import Groups
+from lth.results.wording import share
 from lth.spec.step import Step
 
-CONTROL_SHAPES = {"reinit": "cross", "shuffled_mask": "triangle-up", "random_mask": "diamond"}
+POINTS = "Points are means over seeds, shading and bars their 95 % intervals, the grey band the dense network. "
+CHOICE = "Choosing a rewind point in the legend brings it out."
+STOP = "The early stop is the evaluation of least validation loss, counted from a training's own beginning; as the "
+STOP += "least of a noisy curve it is itself noisy. "
 
 
-def accuracy(spec: Spec, groups: Groups, winner: tuple[float | None, Step | None]) -> Figure | None:
-    """Returns validation accuracy against density: a line a rewind point, the dense band, the controls as marks."""
-    import altair
+def accuracy(groups: Groups, winner: Winner) -> Figure | None:
+    """Returns validation accuracy against density: a line a rewind point, the dense band, the controls."""
+    return _figure(groups, winner, ACCURACY, "accuracy", "Accuracy against density", POINTS + CHOICE)
 
-    tickets = [group for group in groups.tickets if group.density > 0]
-    controls = [group for group in groups.controls if group.density > 0 and group.control in CONTROLS]
-    if not tickets:
+
+def early_stop(groups: Groups, winner: Winner) -> Figure | None:
+    """Returns the steps to the early stop against density; None where it is the same at every density."""
+    if not _varies(groups):
         return None
-    x = density_x([100 * group.density for group in (*tickets, *controls)])
-    layers = [*_dense(groups.dense), _lines(spec, groups, tickets, x), *_controls(groups, controls, x)]
-    selected = [_point(groups, group) for group in tickets if (group.sparsity, group.rewind) == winner]
-    layers += _ring(selected, x) if selected else []
-    alt = _words(groups, tickets)
-    chart = altair.layer(*layers).resolve_scale(color="independent", shape="independent")
-    caption = "Points are means over seeds, shading their 95 % intervals, the grey band the dense network. "
-    caption += "Choosing a rewind point in the legend brings it out."
-    return Figure("accuracy", "Accuracy against density", caption, alt, finished(chart, alt, 340))
+    title = "How soon training could stop"
+    return _figure(groups, winner, EARLY_STOP, "early-stop", title, f"{STOP}{POINTS}{CHOICE}")
 
 
-def _dense(dense: Group | None) -> list[Any]:
-    import altair
-
-    if dense is None:
-        return []
-    found = dense.validation
-    base = altair.Chart(data([_height(dense) | {"text": f"dense {percent(found.mean)}"}]))
-    hints = ["accuracy:N", "seeds:N"]
-    band = base.mark_rect(color=var("band"), opacity=0.28).encode(y="low:Q", y2="high:Q", tooltip=hints)
-    rule = base.mark_rule(color=var("ink"), strokeWidth=1.25).encode(y="mean:Q", tooltip=hints)
-    return [band, rule, *label(base.encode(y="mean:Q"), dy=-9)]
+def early_accuracy(groups: Groups, winner: Winner) -> Figure | None:
+    """Returns validation accuracy at the early stop against density; None where that is the same step everywhere."""
+    if not _varies(groups):
+        return None
+    title = "Accuracy at the early stop"
+    return _figure(groups, winner, EARLY_ACCURACY, "early-accuracy", title, f"{POINTS}{CHOICE}")
 
 
-def _ring(selected: list[dict[str, Any]], x: Any) -> list[Any]:
-    """A ring around the selected ticket, and the word below it."""
-    import altair
-
-    base = altair.Chart(data([row | {"text": "selected"} for row in selected])).encode(x=x, y="mean:Q")
-    ring = base.mark_point(size=190, color=var("ink"), strokeWidth=2, filled=False).encode(tooltip=_hints("rewound to"))
-    return [ring, *label(base, right=False, dy=26)]
+def _varies(groups: Groups) -> bool:
+    found: dict[Step | None, set[float]] = {}
+    for group in groups.tickets:
+        found.setdefault(group.rewind, set()).update(EARLY_STOP.value(result) for result in group.results)
+    return any(len(steps) > 1 for steps in found.values())
 
 
-def _lines(spec: Spec, groups: Groups, tickets: Sequence[Group], x: Any) -> Any:
-    import altair
-
-    names = [str(step) for step in spec.grid.rewind]
-    chosen = altair.selection_point(name="rewind_chosen", fields=["rewound to"], bind="legend")
-    base = altair.Chart(data([_point(groups, group) for group in tickets])).encode(x=x, color=rewinds(names))
-    y = altair.Y("mean:Q", title="Validation accuracy in %", scale=altair.Scale(zero=False))
-    shading = altair.when(chosen).then(altair.value(0.13)).otherwise(altair.value(0.0))
-    strength = altair.when(chosen).then(altair.value(1)).otherwise(altair.value(0.12))
-    area = base.mark_area().encode(y="low:Q", y2="high:Q", opacity=shading)
-    line = base.mark_line(strokeWidth=1.75).encode(y=y, opacity=strength)
-    dots = base.mark_circle(size=34).encode(y=y, opacity=strength, tooltip=_hints("rewound to"))
-    return altair.layer(area, line, dots.add_params(chosen).properties(name="rewinds"))
+def _figure(groups: Groups, winner: Winner, measure: Measure, name: str, title: str, caption: str) -> Figure | None:
+    if not any(drawable(group) for group in groups.tickets):
+        return None
+    alt, cut = _words(groups, measure), ends(groups, measure)
+    caption += "" if cut is None else f" The axis starts at {cut[0]:g} %; controls below are cut off."
+    return Figure(name, title, caption, alt, finished(density_lines(groups, measure, winner), alt, 340))
 
 
-def _controls(groups: Groups, controls: Sequence[Group], x: Any) -> list[Any]:
-    import altair
-
-    if not controls:
-        return []
-    names = [name for name in CONTROLS if any(group.control == name for group in controls)]
-    labels = [CONTROLS[name] for name in names]
-    rows = [_point(groups, group) | {"control": CONTROLS[group.control or ""]} for group in controls]
-    colour = ordered("control", labels, [CONTROL_COLOURS[name] for name in names], "Controls", columns=2)
-    base = altair.Chart(data(rows)).encode(x=x, color=colour)
-    bars = base.mark_rule(strokeWidth=1.25).encode(y="low:Q", y2="high:Q")
-    scale = altair.Scale(domain=labels, range=[CONTROL_SHAPES[name] for name in names])
-    shape = altair.Shape("control:N", sort=None, scale=scale, legend=legend("Controls", 2))
-    marks = base.mark_point(size=75, filled=False, strokeWidth=2)
-    return [altair.layer(bars, marks.encode(y="mean:Q", shape=shape, tooltip=_hints("control", "rewound to")))]
-
-
-def _height(group: Group) -> dict[str, Any]:
-    found = group.validation
-    low, high = found.ends
-    return {"mean": 100 * found.mean, "low": 100 * low, "high": 100 * high, "accuracy": found.words(), "seeds": found.n}
-
-
-def _point(groups: Groups, group: Group) -> dict[str, Any]:
-    gap = groups.to_dense(group)
-    where = {"density": 100 * group.density, "kept of prunable": share(group.density), "rewound to": str(group.rewind)}
-    return where | _height(group) | {"difference to dense": points(gap.mean) if gap else "no dense network"}
-
-
-def _hints(*first: str) -> list[str]:
-    return [f"{name}:N" for name in (*first, "kept of prunable", "accuracy", "difference to dense", "seeds")]
-
-
-def _words(groups: Groups, tickets: Sequence[Group]) -> str:
+def _words(groups: Groups, measure: Measure) -> str:
+    tickets = [group for group in groups.tickets if drawable(group)]
     ends = (max(tickets, key=lambda group: group.density), min(tickets, key=lambda group: group.density))
-    told = ", ".join(f"{group.validation.words()} at {share(group.density)} density" for group in ends)
-    dense = f" The dense network reaches {groups.dense.validation.words()}." if groups.dense else ""
-    return f"Line chart of validation accuracy against density, one line a rewind point: {told}.{dense}"
+    told = ", ".join(f"{measure.text(group.over(measure.value))} at {share(group.density)} density" for group in ends)
+    dense = f" The dense network has {measure.text(groups.dense.over(measure.value))}." if groups.dense else ""
+    what = measure.axis.removesuffix(" in %")
+    return f"Line chart against density, one line a rewind point. {what}: {told}.{dense}"

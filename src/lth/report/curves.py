@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lth.report.chart import Figure, dashed, data, density_x, finished, log_ticks, ordered
-from lth.report.palette import CONTROL_COLOURS, ramp, var
-from lth.report.summary import CONTROLS, Groups, estimate
+from lth.report.palette import mark, ramp, var
+from lth.report.summary import Groups, estimate, title
 from lth.results.wording import count, share
 from lth.runs.records import CellResult
+from lth.spec.step import Step
+from lth.spec.variants import VARIANTS
 
 LINES = 8
+SHADED = 4  # curves; more of them shade only two
 SHARES = {
     "over 50 %": 50.0,
     "20 to 50 %": 20.0,
@@ -49,10 +52,12 @@ def layer_densities(groups: Groups) -> Figure | None:
 
 
 def _layers(groups: Groups) -> list[dict[str, Any]]:
-    """One row a layer and sparsity. A mask is the same at every rewind point: one network a seed is asked."""
-    masks: dict[float, dict[int, CellResult]] = {}
+    """One row a layer and sparsity. A one-shot mask is the same at every rewind point: one network a seed is asked."""
+    masks: dict[float, dict[tuple[int, Step | None], CellResult]] = {}
     for group in groups.tickets:
-        masks.setdefault(group.sparsity or 0.0, {}).update({result.seed: result for result in group.results})
+        moment = group.rewind if groups.spec.iterative else None
+        found = {(result.seed, moment): result for result in group.results}
+        masks.setdefault(group.sparsity or 0.0, {}).update(found)
     rows: list[dict[str, Any]] = []
     for _, by_seed in sorted(masks.items()):
         found = list(by_seed.values())
@@ -116,8 +121,8 @@ def training(arms: Mapping[str, Sequence[Curve]]) -> Figure | None:
 
     `arms` maps "dense", "ticket" and the names of controls to the training curves of their seeds.
     """
-    names = {"dense": "dense", "ticket": "ticket", **CONTROLS}
-    colours = {"dense": var("ink"), "ticket": var("accent"), **CONTROL_COLOURS}
+    names = {"dense": "dense", "ticket": "ticket", **{name: title(name) for name in VARIANTS}}
+    colours = {"dense": var("ink"), "ticket": var("accent"), **{name: mark(name)[0] for name in VARIANTS}}
     found = {name: mean_curve(arms[name]) for name in names if name in arms}
     curves = {name: rows for name, rows in found.items() if rows}
     if not curves:
@@ -127,7 +132,8 @@ def training(arms: Mapping[str, Sequence[Curve]]) -> Figure | None:
     chart = _training(rows, [names[name] for name in curves], [colours[name] for name in curves], floor)
     ends = ", ".join(f"{names[name]} {curve[-1]['accuracy']}" for name, curve in curves.items())
     alt = f"Line chart of validation accuracy by epoch. At the end: {ends}."
-    caption = "Validation accuracy while training, means over seeds with 95 % intervals."
+    caption = "Validation accuracy while training, means over seeds with 95 % intervals"
+    caption += " of dense and ticket." if len(curves) > SHADED else "."
     caption += f" The axis starts at {floor:g} %." if floor else ""
     return Figure("training", "Training curves", caption, alt, finished(chart, alt, 300))
 
@@ -141,6 +147,8 @@ def _training(rows: Sequence[dict[str, Any]], names: list[str], colours: list[st
         color=ordered("network", names, colours, None, 2, "stroke"),
     )
     band = base.mark_area(opacity=0.12, clip=True).encode(y="low:Q", y2="high:Q")
+    if len(names) > SHADED:
+        band = band.transform_filter(altair.FieldOneOfPredicate("network", ["dense", "ticket"]))
     line = base.mark_line(strokeWidth=2, clip=True).encode(y=y, strokeDash=dashed("network", names, 2))
     hints = ["network:N", "epoch:Q", "accuracy:N", "seeds:N"]
     return altair.layer(band, line, base.mark_circle(size=60, opacity=0, clip=True).encode(y=y, tooltip=hints))

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from lth.report.summary import Estimate, Groups, estimate
+from lth.report.summary import Estimate, Groups, estimate, title
 from lth.results.selection import Selection
 from lth.results.wording import brackets, count, percent, points, share
 from lth.runs.records import CellResult
 from lth.spec.schema import Spec
+from lth.spec.variants import VARIANTS
 
-TERMS = (
+SOME_TERMS = (
     ("Density, sparsity", "the share of the prunable weights that is kept, and 1 minus that share"),
     ("Effective density", "the share of the prunable weights that lies on some live path from input to output"),
     ("Ticket", "a mask and the weights it keeps, reset to an early moment of the dense training"),
     ("Rewound to", "that moment: 0 is the initialisation, 2ep two epochs, 500it 500 optimizer steps"),
     ("Matching", "as accurate as the dense network, at the stated confidence, but for the tolerance"),
-    ("reinit", "control: the ticket's mask on freshly initialised weights, trained in full"),
-    ("shuffled mask", "control: the ticket's rewound weights, its mask shuffled inside each layer"),
-    ("random mask", "control: the ticket's rewound weights, as many weights kept at random places"),
-    ("pp", "percentage points"),
+    ("Winning", "matching, rewound to 0, stopping early no later than dense, and better than reinit and shuffled mask"),
 )
 
 
@@ -39,7 +37,7 @@ def badge(selection: Selection) -> tuple[str, str]:
     match selection.verdict:
         case "matching":
             fresh = confirmation is not None and confirmation.stage == "confirmation"
-            return f"Winning ticket, {'confirmed' if fresh else 'not tried'} on fresh seeds", "good"
+            return f"{_name(selection)}, {'confirmed' if fresh else 'not tried'} on fresh seeds", "good"
         case "not_confirmed":
             waiting = confirmation is None or confirmation.confirmed is None
             return ("Candidate, confirmation under way", "plain") if waiting else ("Not confirmed", "caution")
@@ -48,18 +46,27 @@ def badge(selection: Selection) -> tuple[str, str]:
         case "undecidable":
             return "Undecidable", "caution"
         case "none":
-            return "No winning ticket", "caution"
+            return "No matching ticket", "caution"
         case "incomplete":
             return "Incomplete", "plain"
+
+
+def _name(selection: Selection) -> str:
+    if selection.verdict != "matching":
+        return "Candidate"
+    return "Winning ticket" if selection.winning else "Matching ticket"
 
 
 def keys(groups: Groups, selection: Selection) -> list[Key]:
     """Returns the key figures of the selected ticket; none without one."""
     if selection.rewind is None or selection.density_prunable is None or selection.density_all is None:
         return []
-    name = "Winning ticket" if selection.verdict == "matching" else "Candidate"
     found = [
-        Key(name, share(selection.density_prunable), f"of the prunable weights kept, rewound to {selection.rewind}"),
+        Key(
+            _name(selection),
+            share(selection.density_prunable),
+            f"of the prunable weights kept, rewound to {selection.rewind}",
+        ),
         Key("Of all parameters", share(selection.density_all), _effective(selection)),
     ]
     return [*found, *_accuracies(groups, selection)]
@@ -114,6 +121,17 @@ def _interval(low: float | None, high: float | None, n: int, noun: str) -> str:
 def context(spec: Spec, groups: Groups) -> str:
     """Returns the line under the run's name: what was trained on what."""
     tickets = count(sum(len(group.results) for group in groups.tickets), "ticket")
-    grid = f"{count(len(spec.grid.sparsities), 'sparsity').replace('sparsitys', 'sparsities')} × "
+    noun = "level" if spec.iterative else "sparsity"
+    grid = f"{count(len(spec.grid.sparsities), noun).replace('sparsitys', 'sparsities')} × "
     grid += f"{count(len(spec.grid.rewind), 'rewind point')} × {count(len(spec.seeds), 'seed')}"
     return f"{spec.model.name} on {spec.data.source} · {tickets} trained of {grid}"
+
+
+def terms(spec: Spec, groups: Groups) -> list[tuple[str, str]]:
+    """Returns the terms the page uses, each with what it means: of the variants those that were trained."""
+    names = dict.fromkeys(group.control for group in groups.all() if group.control is not None)
+    variants = [(title(name), f"{VARIANTS[name].kind}: {VARIANTS[name].about}") for name in names]
+    level = ("Level", "round of iterative pruning: train, prune a share of what is left, rewind; level 0 is dense")
+    early = ("Early stop", "the evaluation of least validation loss, in steps from a training's own beginning")
+    more = [*([level] if spec.iterative else []), early, *variants, ("pp", "percentage points")]
+    return [*SOME_TERMS, *more]

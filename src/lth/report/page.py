@@ -14,14 +14,16 @@ from typing import Any
 
 from lth.errors import MissingExtraError
 from lth.report import headline, provenance, table
-from lth.report.accuracy import accuracy
+from lth.report.accuracy import accuracy, early_accuracy, early_stop
 from lth.report.chart import Figure, for_print
 from lth.report.closeness import closeness
 from lth.report.command import command
 from lth.report.curves import layer_densities, training
 from lth.report.heat_map import heat_map
+from lth.report.others import arm_rows, others
 from lth.report.palette import custom_properties, light
 from lth.report.summary import Group, Groups, groups
+from lth.report.verdicts import tally, tests, verdict_rows
 from lth.results import tables
 from lth.results.select import select_winner
 from lth.results.selection import Selection
@@ -68,8 +70,10 @@ def _figures(run: Run, found: Groups, selection: Selection) -> list[list[Figure]
     """The charts in rows of one or two."""
     winner = (selection.sparsity, selection.rewind)
     rows = [
-        [accuracy(run.spec, found, winner), closeness(run.spec, found, selection)],
+        [accuracy(found, winner), closeness(run.spec, found, selection)],
+        [early_stop(found, winner), early_accuracy(found, winner)],
         [heat_map(run.spec, found, winner)],
+        [others(found, winner)],
         [layer_densities(found), training(_arms(run, found, selection))],
     ]
     drawn = [[figure for figure in row if figure is not None] for row in rows]
@@ -111,6 +115,7 @@ def _page(run: Run, results: Results, found: Groups, selection: Selection, figur
     verdict, tone = headline.badge(selection)
     text = _spec_as_written(run)
     columns, rows = table.rows(found, (selection.sparsity, selection.rewind), selection.shown)
+    judged, beside = verdict_rows(run.spec, found, selection), arm_rows(found, selection.arms)
     return environment.get_template("page.html.j2").render(
         name=run.spec.name,
         badge=verdict,
@@ -121,6 +126,8 @@ def _page(run: Run, results: Results, found: Groups, selection: Selection, figur
         notes=selection.notes,
         axis=selection.rewind_axis.sentence if selection.rewind_axis else "",
         controls=_controls(selection),
+        verdicts={"columns": judged[0], "rows": judged[1], **_verdicts(selection)},
+        arms={"columns": beside[0], "rows": beside[1]},
         figures=figures,
         columns=columns,
         rows=rows,
@@ -129,7 +136,7 @@ def _page(run: Run, results: Results, found: Groups, selection: Selection, figur
         facts=provenance.facts(run.spec, results, head),
         spec=text or json.dumps(run.spec.model_dump(mode="json"), indent=1),
         as_written=text is not None,
-        terms=headline.TERMS,
+        terms=headline.terms(run.spec, found),
         version=__version__,
         **_look(figures),
     )
@@ -189,6 +196,12 @@ def _controls(selection: Selection) -> list[str]:
         if one.sparsity == selection.sparsity:
             found.setdefault(one.control, one.sentence)
     return list(found.values())
+
+
+def _verdicts(selection: Selection) -> dict[str, Any]:
+    """What stands above and below the table of verdicts."""
+    chosen = selection.level_verdict
+    return {"said": tally(selection), "chosen": chosen.details if chosen else (), "tests": tests(selection)}
 
 
 def _failure(failure: Failure) -> dict[str, str]:

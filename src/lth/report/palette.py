@@ -20,6 +20,9 @@ COLOURS: dict[str, tuple[str, str]] = {
     "control": ("#b5470c", "#ff9f63"),
     "control-2": ("#8c2f5d", "#f08fbd"),
     "control-3": ("#7a5c00", "#e3c64f"),
+    "control-4": ("#6d4c36", "#cfa98b"),
+    "control-5": ("#a11d33", "#ff8a93"),
+    "control-6": ("#a8327f", "#ff9ad5"),
     "line-0": ("#2c1160", "#b8a2ff"),
     "line-1": ("#3c3d94", "#94a4ff"),
     "line-2": ("#2b6596", "#74b5ee"),
@@ -42,10 +45,27 @@ COLOURS: dict[str, tuple[str, str]] = {
     "heat-5-ink": ("#071a2d", "#061320"),
 }
 RAMP = 8
-CONTROL_COLOURS = {
-    "reinit": "var(--control)",
-    "shuffled_mask": "var(--control-2)",
-    "random_mask": "var(--control-3)",
+# What a variant of a ticket is drawn with, the same in every report: its colour and, as a point, its shape.
+MARKS: dict[str, tuple[str, str]] = {
+    "reinit": ("control", "cross"),
+    "reinit_k": ("control-5", "square"),
+    "shuffled_mask": ("control-2", "triangle-up"),
+    "random_mask": ("control-3", "diamond"),
+    "shuffled_mask_init": ("control-2", "triangle-down"),
+    "random_mask_init": ("control-3", "triangle-left"),
+    "signs": ("control-6", "triangle-right"),
+    "other_seed": ("control-6", "circle"),
+    "inverted": ("control-5", "triangle-down"),
+    "small_dense": ("control-4", "circle"),
+    "small_dense_flops": ("control-4", "square"),
+    "dense_long": ("control-4", "triangle-up"),
+    "copy": ("control-6", "diamond"),
+    "lrr": ("line-4", "square"),
+    "fine_tune": ("line-7", "triangle-up"),
+    "random": ("control-4", "diamond"),
+    "snip": ("control", "cross"),
+    "synflow": ("control-2", "triangle-down"),
+    "gradual": ("line-0", "triangle-right"),
 }
 
 
@@ -53,6 +73,12 @@ def var(name: str) -> str:
     """Returns the colour `name` as the charts write it."""
     assert name in COLOURS, name
     return f"var(--{name})"
+
+
+def mark(control: str) -> tuple[str, str]:
+    """Returns colour and shape of a variant; the sanity checks of a method have that of the method."""
+    colour, shape = MARKS[control if control in MARKS else control.partition("_")[0]]
+    return var(colour), shape
 
 
 def ramp(count: int) -> list[str]:

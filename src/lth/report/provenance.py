@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lth.results.wording import count, share
 from lth.runs.records import CellResult, Results
 from lth.spec.schema import Spec
+from lth.spec.variants import VARIANTS
 
 HOSTS = 5
 
@@ -66,7 +68,7 @@ def _model(spec: Spec, done: list[CellResult]) -> str:
 def _training(spec: Spec) -> str:
     train, augment = spec.train, spec.data.augment
     parts = [
-        f"{train.epochs} epochs",
+        count(train.epochs, "epoch") if train.epochs else count(train.iterations or 0, "iteration"),
         f"batch size {spec.data.batch_size}",
         _described(train.optimizer),
         f"schedule {_described(train.schedule)}",
@@ -86,6 +88,9 @@ def _described(section: Any) -> str:
 def _pruning(spec: Spec) -> str:
     prune = spec.prune
     parts = [f"{prune.method.replace('_', '-')} {prune.score}, {prune.scope}"]
+    levels = count(len(spec.grid.sparsities), "level")
+    parts += [f"{share(prune.rate)} of what is left at each of {levels}"] if prune.rate else []
+    parts += [f"ranked at {prune.mask_from}"] if str(prune.mask_from) != "100%" else []
     parts += [f"not pruned: {', '.join(prune.exclude)}"] if prune.exclude else []
     parts += [f"rates: {', '.join(f'{name} {rate:g}' for name, rate in prune.rates.items())}"] if prune.rates else []
     return "; ".join([*parts, f"data order {spec.grid.order}"])
@@ -97,10 +102,17 @@ def _seeds(spec: Spec) -> str:
 
 
 def _units(done: list[CellResult], results: Results) -> str:
-    kinds = Counter("dense" if r.kind == "dense" else "controls" if r.control else "tickets" for r in done)
-    text = ", ".join(f"{kinds[kind]} {kind}" for kind in ("dense", "tickets", "controls") if kinds[kind])
+    kinds = Counter(_kind(result) for result in done)
+    names = ("dense", "tickets", "controls", "arms", "methods")
+    text = ", ".join(f"{kinds[kind]} {kind}" for kind in names if kinds[kind])
     failed = f", {len(results.failed)} failed" if results.failed else ""
     return f"{len(done)} ({text}){failed}" if done else f"0{failed}"
+
+
+def _kind(result: CellResult) -> str:
+    if result.kind == "dense":
+        return "dense"
+    return f"{VARIANTS[result.control].kind}s" if result.control in VARIANTS else "tickets"
 
 
 def _time(done: list[CellResult]) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from lth.report.summary import CONTROLS, Estimate, Group, Groups
+from lth.report.summary import Estimate, Group, Groups
 from lth.results.statistics import Difference
 from lth.results.wording import brackets, points, share
 from lth.spec.step import Step
@@ -13,10 +13,16 @@ from lth.spec.step import Step
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the page's table; `words` are aligned to the left."""
+    """A column of a table of the page; `words` are aligned to the left, and broken into lines where they are `long`."""
 
     name: str
     words: bool = False
+    long: bool = False
+
+    @property
+    def style(self) -> str:
+        """Returns the classes of its fields in the style sheet."""
+        return "words long" if self.long else "words" if self.words else ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,8 @@ COLUMNS = (
     Column("Density of prunable, %"),
     Column("Density of all, %"),
     Column("Effective density, %"),
+    Column("Level"),
+    Column("Threshold"),
     Column("Rewound to"),
     Column("Validation accuracy, %"),
     Column("Difference to dense, pp"),
@@ -59,13 +67,19 @@ def rows(
     found = [
         Row(
             _fields(group, groups.to_dense(group), shown),
-            winner=not group.dense and group.control is None and (group.sparsity, group.rewind) == winner,
+            winner=group.kind == "ticket" and (group.sparsity, group.rewind) == winner,
         )
         for group in groups.all()
     ]
-    used = [place for place in range(len(COLUMNS)) if any(row.fields[place].text for row in found)]
-    cut = [Row(tuple(row.fields[place] for place in used), row.winner) for row in found]
-    return [COLUMNS[place] for place in used], cut
+    return used(COLUMNS, found)
+
+
+def used(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[list[Column], list[Row]]:
+    """Returns the columns that hold anything, and the rows cut down to them."""
+    places = [place for place in range(len(columns)) if any(row.fields[place].text for row in rows)]
+    return [columns[place] for place in places], [
+        Row(tuple(row.fields[place] for place in places), row.winner) for row in rows
+    ]
 
 
 def _fields(group: Group, gap: Difference | None, shown: Collection[str]) -> tuple[Field, ...]:
@@ -75,6 +89,8 @@ def _fields(group: Group, gap: Difference | None, shown: Collection[str]) -> tup
         _share(group.over(lambda result: result.density_prunable)),
         _share(group.over(lambda result: result.density_all)),
         _share(group.over(lambda result: result.density_effective)),
+        EMPTY if group.level is None else Field(str(group.level), group.level),
+        EMPTY if group.threshold is None else Field(f"{group.threshold:g}", group.threshold),
         Field(str(group.rewind), _moment(group)) if group.rewind is not None else EMPTY,
         _accuracy(group.validation),
         _gap(group, gap),
@@ -85,8 +101,7 @@ def _fields(group: Group, gap: Difference | None, shown: Collection[str]) -> tup
 
 
 def _name(group: Group) -> str:
-    name = "dense" if group.dense else CONTROLS.get(group.control or "", group.control or "ticket")
-    return f"{name}, fresh seeds" if group.stage == "confirmation" else name
+    return f"{group.name}, fresh seeds" if group.stage == "confirmation" else group.name
 
 
 def _share(found: Estimate) -> Field:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from lth.results.early_stop import EarlyStop, early_stop
 from lth.results.index import Index
-from lth.results.statistics import Difference, difference, mean
+from lth.results.statistics import Difference, Method, difference, mean
 from lth.results.wording import brackets, count, points, share, size
 from lth.runs.records import CellResult
 from lth.spec.schema import Spec
@@ -15,12 +16,16 @@ from lth.spec.variants import VARIANTS
 
 DataName = Literal["validation", "test"]
 
+# What follows where a control is as good as the ticket; the others only say that another network does as well.
 IDLE = {
     "reinit": "the rewound weights do not matter here",
-    "shuffled_mask": "which weights of a layer are kept does not matter here, only how many",
+    "reinit_k": "which initialisation was trained to k does not matter here",
+    "shuffled_mask": "which weights of a layer are kept does not matter here",
     "random_mask": "neither which weights are kept nor how many in each layer matters here",
-    "signs": "of the rewound weights only the signs matter here",
-    "other_seed": "which weights are kept depends little on the seed here",
+    "shuffled_mask_init": "neither the rewound weights nor which weights of a layer are kept matter here",
+    "random_mask_init": "neither the rewound weights nor which weights are kept matter here",
+    "signs": "of the rewound weights the magnitudes do not matter here",
+    "other_seed": "the mask need not come from the weights' own seed here",
     "inverted": "the ranking inside a layer does not matter here",
 }
 
@@ -30,7 +35,8 @@ class Comparison:
     """A ticket minus one of its controls over `n` seeds that have both; accuracies are fractions.
 
     `data` is "validation" (the grid's seeds) or "test" (fresh seeds, only at the candidate). `low` and `high` are
-    the two-sided 95 % interval of the difference; one seed has none. `sentence` says what follows.
+    the two-sided 95 % interval of the difference by `method`, not corrected for the number of controls; one seed has
+    none. `early_stop` compares on the grid's seeds. `sentence` says what follows.
     """
 
     control: str
@@ -43,6 +49,8 @@ class Comparison:
     difference: float
     low: float | None
     high: float | None
+    method: Method
+    early_stop: EarlyStop | None
     sentence: str
 
 
@@ -73,9 +81,9 @@ def _compare(
     gap = difference(tickets, others, 1 / examples)
     low, high = gap.interval() or (None, None)
     kind = "fresh seed" if data == "test" else "seed"
-    text = (
-        f"{_words(control, gap, spec.select.tolerance)} (at {share(sparsity)} sparsity, {data}, {count(gap.n, kind)})."
-    )
+    interval = ", two-sided 95 % interval" if low is not None else ""
+    where = f"at {share(sparsity)} sparsity, {data}, {count(gap.n, kind)}{interval}"
+    text = f"{_words(control, gap, spec.select.tolerance)} ({where})."
     return Comparison(
         control=control,
         sparsity=sparsity,
@@ -87,6 +95,8 @@ def _compare(
         difference=gap.mean,
         low=low,
         high=high,
+        method=gap.method,
+        early_stop=early_stop(spec, found, rewind, sparsity, control) if data == "validation" else None,
         sentence=text[0].upper() + text[1:],
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from lth.results.confirm import Confirmation
 from lth.results.index import Index
 from lth.results.selection import Selection
-from lth.results.statistics import quantile, standard_error
+from lth.results.statistics import seeds_to_show, standard_error
 from lth.results.walk import Level
 from lth.results.wording import brackets, count, listed, points, rounded_up
 from lth.runs.records import CellResult
@@ -103,14 +103,10 @@ def _too_few(spec: Spec, selection: Selection) -> Iterator[str]:
 
 
 def _seeds_to_pass(level: Level, tolerance: float) -> float:
-    """The number of seeds, more than now, whose bound lies the tolerance below the mean, if the spread stays."""
-    assert level.difference is not None
-    assert level.high is not None
-    spread = (level.high - level.difference) / quantile(0.975, level.n - 1) * math.sqrt(level.n)
-    for n in range(level.n + 1, 1000):
-        if quantile(1 - level.alpha, n - 1) * spread < tolerance * math.sqrt(n):
-            return n
-    return math.inf
+    """The number of seeds, more than now, at which a ticket as good as dense passes, if the spread stays."""
+    assert level.gap is not None
+    assert level.gap.error is not None
+    return seeds_to_show(tolerance, level.gap.error * math.sqrt(level.n), level.alpha, level.n + 1) or math.inf
 
 
 def _fresh(confirmation: Confirmation) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lth.results import sentence
+from lth.results.arms import arms
 from lth.results.axis import rewind_axis
 from lth.results.compare import compare_controls
 from lth.results.confirm import Confirmation, confirm
@@ -13,6 +14,7 @@ from lth.results.index import Index, index, progress
 from lth.results.notes import about_networks, about_selection
 from lth.results.selection import Selection, Verdict
 from lth.results.statistics import mean, standard_error
+from lth.results.verdict import verdicts
 from lth.results.walk import Level, walks
 from lth.runs.records import CellResult, Results
 from lth.spec.schema import Spec
@@ -59,16 +61,19 @@ def select_winner(spec: Spec, results: Results) -> Selection:
         text = sentence.incomplete(state)
         return Selection("incomplete", text, spec.seeds, spec.select.tolerance, levels, notes=remarks)
     dense = [found.dense[seed] for seed in spec.seeds if seed in found.dense]
+    decidable = _decidable(spec, dense)
     selection = Selection(
         verdict="none",
         sentence=sentence.none(spec, levels),
         seeds=spec.seeds,
         tolerance=spec.select.tolerance,
         levels=levels,
+        verdicts=verdicts(spec, found, levels, decidable),
         candidates=tuple((step, _last_passed(levels, step)) for step in spec.grid.rewind),
         dense_validation_top1=mean([result.validation_top1 for result in dense]) if dense else None,
+        arms=arms(spec, found),
         rewind_axis=rewind_axis(spec, found, levels),
-        decidable_tolerance=_decidable(spec, dense),
+        decidable_tolerance=decidable,
     )
     best = _sparsest(found, levels)
     if best is not None:

@@ -25,7 +25,7 @@ def incomplete(progress: Progress) -> str:
 def none(spec: Spec, levels: Sequence[Level]) -> str:
     """Returns that no cell matches, with the best of the densest cells."""
     densest = [level for level in levels if level.sparsity == spec.grid.sparsities[0] and level.difference is not None]
-    text = f"There is no winning ticket: no cell matches the dense network within {size(spec.select.tolerance)}"
+    text = f"There is no matching ticket: no cell matches the dense network within {size(spec.select.tolerance)}"
     if densest:
         best = max(densest, key=lambda level: level.difference or 0.0)
         text += f"; the best of the densest, rewound to {best.rewind}, lies {_gap(best)} from it on validation"
@@ -38,7 +38,14 @@ def chosen(spec: Spec, found: Selection) -> str:
     assert level is not None
     assert confirmation is not None
     limit, kept, of_all = size(spec.select.tolerance), share(1 - level.sparsity), share(found.density_all or 0.0)
-    ticket = f"the ticket with {kept} of the prunable weights ({of_all} of all), rewound to {level.rewind},"
+    name = (
+        "the ticket"
+        if found.verdict != "matching"
+        else "the winning ticket"
+        if found.winning
+        else "the matching ticket"
+    )
+    ticket = f"{name} with {kept} of the prunable weights ({of_all} of all), rewound to {level.rewind},"
     validation = f"on validation it lies {_gap(level)} from dense over {count(level.n, 'seed')}"
     test = validation
     if confirmation.difference is not None:
@@ -65,7 +72,8 @@ def chosen(spec: Spec, found: Selection) -> str:
 def recipe(spec: Spec) -> str:
     """Returns the learning rate and the epochs, without which a ticket says little (Liu 2019, Ma 2021)."""
     train = spec.train
-    return f"{train.optimizer.name}, learning rate {train.optimizer.lr:g}, {count(train.epochs, 'epoch')}"
+    length = count(train.epochs, "epoch") if train.epochs else count(train.iterations or 0, "iteration")
+    return f"{train.optimizer.name}, learning rate {train.optimizer.lr:g}, {length}"
 
 
 def _gap(one: Level | Confirmation) -> str:

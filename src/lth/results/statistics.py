@@ -80,6 +80,21 @@ class Difference:
         """Returns the one-sided lower bound at confidence 1 - alpha; None for one seed."""
         return None if self.error is None else self.mean - quantile(1 - alpha, self.df) * self.error
 
+    def upper(self, alpha: float) -> float | None:
+        """Returns the one-sided upper bound at confidence 1 - alpha; None for one seed."""
+        return None if self.error is None else self.mean + quantile(1 - alpha, self.df) * self.error
+
+    def p_above(self, limit: float) -> float | None:
+        """Returns the one-sided p-value against "the true difference is at most `limit`"; None for one seed.
+
+        It is below alpha exactly where the lower bound at alpha lies above the limit.
+        """
+        if self.error is None:
+            return None
+        if self.error == 0.0:
+            return float(self.mean <= limit)
+        return cdf((limit - self.mean) / self.error, self.df)
+
     def interval(self, confidence: float = 0.95) -> tuple[float, float] | None:
         """Returns the two-sided interval; None for one seed."""
         if self.error is None:
@@ -111,6 +126,19 @@ def difference(first: Sequence[float], second: Sequence[float], resolution: floa
     else:
         method, measured, variance = "welch", var_a + var_b, max(var_a, floor) + max(var_b, floor)
     return Difference(x - y, math.sqrt(variance / n), n - 1, n, method, measured < max(2 * floor, SAME**2))
+
+
+def seeds_to_show(distance: float, spread: float, alpha: float, least: int = 2) -> int | None:
+    """Returns the number of seeds, at least `least`, whose bound at `alpha` is shorter than `distance`.
+
+    `spread` is the standard error of a difference times the root of its seeds. With so many seeds a one-sided test
+    shows a true difference of `distance` beyond its limit in one of two runs. None from 1 000 seeds on, or where
+    the distance is not above 0.
+    """
+    for n in range(max(least, 2), 1000) if distance > 0 else ():
+        if quantile(1 - alpha, n - 1) * spread < distance * math.sqrt(n):
+            return n
+    return None
 
 
 def standard_error(accuracy: float, examples: int) -> float:

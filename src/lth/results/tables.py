@@ -15,13 +15,13 @@ from lth.runs.records import CellResult, Results
 from lth.spec.step import Step
 
 PLAIN = (
-    "id", "kind", "control", "sparsity", "rewind", "seed", "order", "density_prunable", "density_all",
-    "density_effective", "validation_top1", "validation_loss", "train_top1", "train_loss", "early_stop_step",
-    "early_stop_validation_top1", "early_stop_validation_loss", "first_step", "last_step", "steps_per_epoch",
-    "epochs", "seconds", "parameters", "prunable", "train_examples", "validation_examples",
+    "id", "kind", "control", "sparsity", "level", "threshold", "rewind", "seed", "order", "density_prunable",
+    "density_all", "density_effective", "validation_top1", "validation_loss", "train_top1", "train_loss",
+    "early_stop_step", "early_stop_validation_top1", "early_stop_validation_loss", "first_step", "last_step",
+    "steps_per_epoch", "epochs", "seconds", "parameters", "prunable", "train_examples", "validation_examples",
     "resumed_in_other_numerics", "weights_sha256", "key", "dataset_id", "attempt", "host", "finished_at",
 )  # fmt: skip
-TEST = ("test_examples", "test_top1", "test_loss")
+TEST = ("test_examples", "test_top1", "test_loss", "early_stop_test_top1", "early_stop_test_step")
 
 Row = Mapping[str, Any]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lth.results.index import Index, faults
@@ -37,6 +37,7 @@ class Level:
     method: str | None
     passed: bool
     reason: str
+    gap: Difference | None = None
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,25 @@ def walks(spec: Spec, found: Index) -> tuple[Level, ...]:
         )
     levels = spec.grid.sparsities
     measured = {step: [_measure(spec, found, step, level) for level in levels] for step in spec.grid.rewind}
-    alpha = 1 - spec.select.confidence
+    lengths = dict.fromkeys(spec.grid.rewind, len(levels))
+    granted = shares(lengths, 1 - spec.select.confidence, lambda step, each: _reached(spec, measured[step], each))
+    return tuple(level for step in measured for level in _levels(spec, step, measured[step], granted[step]))
+
+
+def shares(lengths: Mapping[Step, int], alpha: float, reached: Callable[[Step, float], int]) -> dict[Step, float]:
+    """Returns the alpha that each of several fixed sequences of tests is granted, one for a rewind point.
+
+    Each starts with an equal share; a sequence that rejected its every hypothesis, `lengths` of them, leaves its
+    share to the others. `reached` says how many hypotheses of a sequence are rejected, in order, at an alpha.
+    """
     granted: dict[Step, float] = {}
-    left = list(measured)
+    left = list(lengths)
     while left:
         each = alpha / len(left)
-        ended = [step for step in left if _reached(spec, measured[step], each) == len(levels)]
+        ended = [step for step in left if reached(step, each) == lengths[step]]
         granted |= dict.fromkeys(ended or left, each)
         left = [step for step in left if step not in granted]
-    return tuple(level for step in measured for level in _levels(spec, step, measured[step], granted[step]))
+    return granted
 
 
 def _measure(spec: Spec, found: Index, rewind: Step, sparsity: float) -> _Measured:
@@ -161,6 +172,7 @@ def _level(rewind: Step, sparsity: float, one: _Measured, alpha: float, passed: 
         method=gap and gap.method,
         passed=passed,
         reason=reason,
+        gap=gap,
     )
 
 

@@ -46,6 +46,10 @@ class Layout:
     def report(self) -> Path:
         return self.root / "report"
 
+    @property
+    def analysis(self) -> Path:
+        return self.root / "analysis"
+
     def mask(self, seed: int, sparsity: str) -> Path:
         return self.root / "masks" / f"seed{seed}" / f"s{sparsity}.safetensors"
 

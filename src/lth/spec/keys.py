@@ -26,7 +26,7 @@ EXAMPLES: dict[str, Any] = {
     "data.augment.crop": 4,
     "data.augment.flip": True,
     "model.name": "lenet_300_100",
-    "model.arguments": {"width": 0.5},
+    "model.arguments": {"width_multiplier": 0.5},
     "model.initialization": "kaiming_normal",
     "train.epochs": 40,
     "train.iterations": 20_000,
@@ -124,6 +124,7 @@ def _index() -> dict[tuple[str, ...], Key]:
 KEYS = _index()
 # Tables whose other keys depend on their `name`, and free tables whose keys are the user's own.
 CHOSEN = {key.path[:-1] for key in KEYS.values() if key.variants}
+LENGTH = ("train", "epochs")  # not required, for "iterations" may stand in its place
 FREE = {("model", "arguments"), ("prune", "rates")}
 
 
@@ -132,7 +133,8 @@ def example(path: Sequence[str]) -> Any:
     if ".".join(path) in EXAMPLES:
         return EXAMPLES[".".join(path)]
     below = children(path)
-    needed = [key for key in below if key.required and key.variants in ((), _variants(path, "name"))]
+    wanted = [key for key in below if key.required or key.path == LENGTH]
+    needed = [key for key in wanted if key.variants in ((), _variants(path, "name"))]
     return {key.path[-1]: example(key.path) for key in needed or below[:1]}
 
 

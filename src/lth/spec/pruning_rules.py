@@ -13,6 +13,7 @@ from lth.spec.values import refused
 if TYPE_CHECKING:
     from lth.spec.schema import Spec
 
+OWN_TRAINING = ("dense_long", "reinit_k", "small_dense", "small_dense_flops")  # what only our own training can do
 ITERATIVE_ONLY = ("levels", "min_density", "min_accuracy")
 
 
@@ -87,7 +88,7 @@ def _entry(spec: Spec) -> Iterator[PydanticCustomError]:
         return
     ours = [("grid.methods", [one for one in spec.grid.methods if one == "gradual"])]
     ours += [("grid.arms", [one for one in spec.grid.arms if one == "fine_tune"])]
-    ours += [("grid.controls", [one for one in spec.grid.controls if one in ("dense_long", "reinit_k")])]
+    ours += [("grid.controls", [one for one in spec.grid.controls if one in OWN_TRAINING])]
     for key, value in ours:
         if value:
             what = "cannot be done by train.entry, whose schedule and mask are its own"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lth.grid.unit import Cell
+from lth.grid.next import cell
 from lth.results.selection import Selection
 from lth.runs.records import CellResult
 from lth.spec.identity import digest, experiment
@@ -10,6 +10,7 @@ from lth.spec.step import Step
 from lth.tickets.header import Accuracy, Parent, TicketData, TicketHeader, TicketModel
 from lth.tickets.ticket import Ticket
 from lth.training.checkpoint import load_state
+from lth.training.masks import ticket_mask
 from lth.training.workspace import Workspace
 
 
@@ -22,9 +23,9 @@ def winning_ticket(work: Workspace, selection: Selection) -> Ticket | None:
     if selection.sparsity is None or selection.rewind is None:
         return None
     done = work.run.results().done
-    cells = [Cell(selection.sparsity, selection.rewind, seed) for seed in work.spec.seeds]
-    best = max((done[cell.id] for cell in cells if cell.id in done), key=lambda result: result.validation_top1)
-    mask = work.masks(best.seed)[selection.sparsity]
+    cells = [cell(work.spec, (None, selection.rewind, selection.sparsity, seed)) for seed in work.spec.seeds]
+    best = max((done[one.id] for one in cells if one.id in done), key=lambda result: result.validation_top1)
+    mask = ticket_mask(work, next(one for one in cells if one.id == best.id)).mask
     rewound = work.dense_state(best.seed, selection.rewind)
     trained = load_state(work.run.artefact(best, "weights.safetensors"))
     return Ticket(mask, rewound, trained, _header(work, selection, best))

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from lth.errors import AuditError, RunError
 from lth.pruning.audit import check_resumed
-from lth.runs.files import atomic_write
+from lth.runs.files import atomic_write, sha256_of
 from lth.runs.layout import previous
+from lth.runs.run import DAMAGED
 from lth.training.trainee import Trainee
 
 
@@ -68,6 +69,13 @@ def load_state(path: Path) -> dict[str, Tensor]:
         raise RunError(
             f"not a whole safetensors file: {problem}", at=path, cure="Delete its unit's folder."
         ) from problem
+
+
+def checked_state(path: Path, sha256: str) -> dict[str, Tensor]:
+    """Returns the tensors of a file whose checksum a result names. Raises RunError where it is missing or another."""
+    if path.exists() and sha256_of(path.read_bytes()) != sha256:
+        raise RunError("the file is not the one its result.json names (sha256 differs)", at=path, cure=DAMAGED)
+    return load_state(path)
 
 
 def save_resume(
@@ -136,6 +144,9 @@ def resume(trainee: Trainee, content: Mapping[str, Any]) -> list[dict[str, Any]]
         trainee.weights.copy_(saved["weights"])
         for name, value in trainee.model.named_buffers():
             value.copy_(saved[f"buffer.{name}"])
+        if "mask" in saved and trainee.mask is not None:
+            trainee.mask.copy_(saved["mask"])
+            trainee.remasked = True
     state = {name.removeprefix("optimizer."): value for name, value in saved.items() if name.startswith("optimizer.")}
     restore_optimizer(trainee, state)
     if not all(check_resumed(saved, _live(trainee)).values()):
@@ -150,8 +161,10 @@ def restore_optimizer(trainee: Trainee, state: Mapping[str, Tensor]) -> None:
 
 
 def _live(trainee: Trainee) -> dict[str, Tensor]:
-    """The tensors a step depends on: flat weights, optimizer state, buffers."""
+    """The tensors a step depends on: flat weights, optimizer state, buffers, a mask that moved on the way."""
     optimizer = {f"optimizer.{name}": value for name, value in trainee.state.items()}
     buffers = {f"buffer.{name}": value for name, value in trainee.model.named_buffers()}
     live = {"weights": trainee.weights, **optimizer, **buffers}
+    if trainee.remasked and trainee.mask is not None:
+        live["mask"] = trainee.mask
     return {name: value.detach().cpu().clone() for name, value in live.items()}

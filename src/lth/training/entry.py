@@ -68,7 +68,7 @@ class Job:
 
     def learning_rate(self, step: int) -> float:
         """Returns the recipe's learning rate of a step; a rewound ticket enters the schedule at its own step."""
-        planned, base = self.recipe.epochs * self.steps_per_epoch, self.recipe.optimizer.lr
+        planned, base = self.recipe.length.index(self.steps_per_epoch), self.recipe.optimizer.lr
         return learning_rate(step, planned, self.steps_per_epoch, base, self.recipe.schedule)
 
     def enforce(self, optimizer: Optimizer) -> Enforcer | None:

@@ -87,7 +87,7 @@ def _hand_over(work: Workspace, folder: EntryFolder, course: Course, seed: int, 
     save_state(folder.start, state_of(trainee))
     if trainee.mask is not None:
         kept = trainee.named(trainee.mask)
-        Mask({name: kept[name].bool() for name in work.prunable(seed)}).save(folder.mask)
+        Mask({name: kept[name].bool() for name in work.prunable}).save(folder.mask)
     content = {
         "key": course.key,
         "run": str(work.run.path.absolute()),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor
 from lth.data.loader import Resident, Stream
 from lth.errors import LthError, NotLearningError, TrainingError
 from lth.grid.stop import Stop
+from lth.pruning.mask import Mask
 from lth.results.statistics import binomial_tail
 from lth.runs.files import make_folder, sha256_of
 from lth.runs.layout import previous
@@ -55,7 +57,8 @@ class Pace:
 class Course:
     """One network on its way: the trainee, where it resumes, the dense states it keeps, what was recorded.
 
-    `keep` maps steps to checkpoint names; `kept` maps each file written in `folder` to its sha256.
+    `keep` maps steps to checkpoint names; `kept` maps each file written in `folder` to its sha256. `remask` maps
+    steps to what makes the mask from there on, of the network as it is then (gradual pruning).
     """
 
     trainee: Trainee
@@ -65,6 +68,7 @@ class Course:
     folder: Path
     guarded: bool = False
     keep: dict[int, str] = field(default_factory=dict)
+    remask: dict[int, Callable[[Trainee], Mask]] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
     metrics: list[dict[str, Any]] = field(default_factory=list)
     failure: LthError | None = None
@@ -91,10 +95,9 @@ class Course:
     def moments(self) -> set[int]:
         """Returns the steps at which something is to be recorded, kept or checked."""
         trainee = self.trainee
-        every = trainee.recipe.evaluate_every.index(trainee.steps_per_epoch)
-        recorded = range(every, trainee.last_step, every)
+        recorded = [range(every, trainee.last_step, every) for every in _pauses(trainee)]
         epochs = range(trainee.steps_per_epoch, trainee.last_step, trainee.steps_per_epoch)
-        return {*recorded, *epochs, *self.keep, trainee.last_step}
+        return {*chain(*recorded), *epochs, *self.keep, *self.remask, trainee.last_step}
 
 
 def fit(courses: Sequence[Course], stream: Stream, stop: Event, pace: Pace) -> None:
@@ -121,6 +124,9 @@ def fit(courses: Sequence[Course], stream: Stream, stop: Event, pace: Pace) -> N
         for course in present:
             _record(course, stream.resident, meter)
         _keep(present, {step})
+        for course in present:
+            if step in course.remask and step < course.trainee.last_step:
+                course.trainee.remask(course.remask[step](course.trainee))
         if halt.stopping or halt.saving or pace.ends_epoch(step, stream.resident.steps_per_epoch):
             _save(present, stop)
             pace.begin()
@@ -206,22 +212,39 @@ def _record(course: Course, resident: Resident, meter: Meter) -> None:
         "validation_top1": scores.top1,
         "seconds": round(course.seconds, 3),
         **meter.row(course.tally),
+        **_tested(course, resident),
     }
     course.metrics.append(row)
     if course.guarded and trainee.step == guard_step(trainee):
         guard(course, scores.top1, resident.validation[1])
 
 
+def _pauses(trainee: Trainee) -> list[int]:
+    """The steps between two evaluations: on validation data, and, where it is asked for, on test data."""
+    recipe = trainee.recipe
+    wanted = (recipe.evaluate_every, recipe.test_every)
+    return [pause.index(trainee.steps_per_epoch) for pause in wanted if pause is not None]
+
+
 def _due(course: Course) -> bool:
     trainee = course.trainee
-    every = trainee.recipe.evaluate_every.index(trainee.steps_per_epoch)
     guard = course.guarded and trainee.step == guard_step(trainee)
-    return trainee.step % every == 0 or trainee.step == trainee.last_step or guard
+    return trainee.step == trainee.last_step or guard or any(trainee.step % pause == 0 for pause in _pauses(trainee))
+
+
+def _tested(course: Course, resident: Resident) -> dict[str, float]:
+    """The test scores of a row where `train.test_every` asks for them; they are shown to nobody before selection."""
+    trainee, pause = course.trainee, course.trainee.recipe.test_every
+    if pause is None or (trainee.step % pause.index(trainee.steps_per_epoch) and trainee.step != trainee.last_step):
+        return {}
+    with trainee.averaged():
+        scores = evaluate(trainee.model, resident, "test", trainee.recipe.precision, trainee.group)
+    return {"test_loss": scores.loss, "test_top1": scores.top1}
 
 
 def guard_step(trainee: Trainee) -> int:
     """Returns the step after which a dense network must have learned something; 0 means never."""
-    return min(trainee.recipe.guard_epochs, trainee.recipe.epochs) * trainee.steps_per_epoch
+    return min(trainee.recipe.guard_epochs * trainee.steps_per_epoch, trainee.schedule_steps)
 
 
 def guard(course: Course, top1: float, labels: Tensor) -> None:

@@ -40,6 +40,9 @@ def conclude(
     if isinstance(unit, Cell):
         data = save_state(make_folder(course.folder) / "weights.safetensors", state)
         files["weights.safetensors"] = sha256_of(data)
+        if mask is not None and (unit.level is not None or trainee.remasked):  # no file of the seed holds it
+            mask.save(course.folder / "mask.safetensors")
+            files["mask.safetensors"] = sha256_of((course.folder / "mask.safetensors").read_bytes())
     whole = [row for row in course.metrics if None not in (row.get("validation_loss"), row.get("validation_top1"))]
     best = min(whole, key=lambda row: (row["validation_loss"], row["step"]))
     steps = trainee.last_step - trainee.first_step
@@ -53,7 +56,9 @@ def conclude(
         sparsity=unit.sparsity if isinstance(unit, Cell) else None,
         rewind=unit.rewind if isinstance(unit, Cell) else None,
         control=unit.control if isinstance(unit, Cell) else None,
-        order=work.spec.grid.order if isinstance(unit, Cell) else "dense",
+        level=unit.level if isinstance(unit, Cell) else None,
+        threshold=unit.threshold if isinstance(unit, Cell) else None,
+        order=_order(work, unit),
         attempt=work.attempt,
         files=files,
         checkpoints={key: f"{name}.safetensors" for key, name in _checkpoints(work, unit, course).items()},
@@ -74,8 +79,9 @@ def conclude(
         early_stop_step=best["step"],
         early_stop_validation_loss=best["validation_loss"],
         early_stop_validation_top1=best["validation_top1"],
+        **_early_stop_test(course, best["step"]),
         parameters=trainee.weights.numel(),
-        **_densities(work, unit.seed, trainee.weights.numel(), course, mask),
+        **_densities(work, unit, course, mask),
     )
 
 
@@ -132,15 +138,36 @@ def _write(course: Course, scores: Mapping[Part, Scores]) -> dict[str, str]:
     return {name: sha256_of(data) for name, data in content.items()}
 
 
-def _densities(work: Workspace, seed: int, parameters: int, course: Course, mask: Mask | None) -> dict[str, Any]:
+def _order(work: Workspace, unit: Dense | Cell) -> str:
+    if isinstance(unit, Dense):
+        return "dense"
+    return "copy" if unit.control == "copy" else work.spec.grid.order
+
+
+def _early_stop_test(course: Course, step: int) -> dict[str, Any]:
+    """The test accuracy at the evaluation on test data that is nearest to the early stop, the earlier of two."""
+    tested = [row for row in course.metrics if row.get("test_top1") is not None]
+    if not tested:
+        return {}
+    nearest = min(tested, key=lambda row: (abs(row["step"] - step), row["step"]))
+    return {"early_stop_test_top1": nearest["test_top1"], "early_stop_test_step": nearest["step"]}
+
+
+def _densities(work: Workspace, unit: Dense | Cell, course: Course, mask: Mask | None) -> dict[str, Any]:
+    """What is kept, as shares of the prunable weights and of all; a narrower network's are shares of the whole one."""
+    parameters = course.trainee.weights.numel()
     if mask is None:
         sizes = course.trainee.named(course.trainee.weights)
-        return {"prunable": sum(sizes[name].numel() for name in work.prunable(seed))}
+        prunable = sum(sizes[name].numel() for name in work.prunable)
+        whole, all_of_it = work.sizes
+        shares = {"density_prunable": prunable / whole, "density_all": parameters / all_of_it}
+        narrow = {} if isinstance(unit, Dense) else {**shares, "density_effective": prunable / whole}
+        return {"prunable": prunable, **narrow}
     return {
         "prunable": mask.total,
         "density_prunable": mask.density,
         "density_all": (parameters - mask.total + mask.kept) / parameters,
-        "density_effective": effective_density(course.trainee.model, mask, work.resident(seed).input_shape),
+        "density_effective": effective_density(course.trainee.model, mask, work.resident(unit.seed).input_shape),
         "collapsed": mask.collapsed(),
         "layer_densities": mask.layer_densities(),
     }

@@ -85,5 +85,5 @@ def _somebody_works(run: Run, do: Do) -> bool:
     return bool(run.claims().running()) or any(type(unit) in do for unit in ready(run.spec, run.results()))
 
 
-def _unit(kind: str, seed: int, step: str = "") -> Dense | Checkpoint:
-    return Checkpoint(seed, Step.parse(step)) if kind == "checkpoint" else Dense(seed)
+def _unit(kind: str, seed: int, step: str = "", fresh: bool = False) -> Dense | Checkpoint:
+    return Checkpoint(seed, Step.parse(step), fresh) if kind == "checkpoint" else Dense(seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from lth.training.distributed import ALONE, Group
 from lth.training.flat import flatten, flatten_statistics
 from lth.training.graph import Graphs
 from lth.training.precision import autocast
-from lth.training.recipe import AVERAGE, STATISTICS, State, clip_, fresh_state, learning_rate, update
+from lth.training.recipe import AVERAGE, PER_WEIGHT, STATISTICS, State, clip_, fresh_state, learning_rate, update
 
 Clock = Callable[[str], None]
 
@@ -25,22 +26,42 @@ def unclocked(part: str) -> None:
     """Returns nothing; a step that is not timed."""
 
 
+@dataclass(frozen=True)
+class Timing:
+    """The steps `first` to `last` (None: the schedule's end) of a training, and how the schedule runs over them.
+
+    It runs from position `first`; a training longer than the schedule stretches it over all its steps; one that is
+    `held` keeps the last learning rate of the schedule throughout (fine-tuning).
+    """
+
+    first: int = 0
+    last: int | None = None
+    held: bool = False
+
+    def position(self, step: int, schedule_steps: int) -> int:
+        """Returns the place of optimizer step `step` in a schedule of so many steps."""
+        if self.held:
+            return schedule_steps - 1
+        long = self.last is not None and self.last > schedule_steps
+        return step * schedule_steps // (self.last or 1) if long else step
+
+
 class Trainee:
     """One network in training: weights, gradient, mask and optimizer state are flat buffers, the parameters views.
 
-    It boards the loop at `step` and leaves at `last_step`; the schedule is that of `planned_steps`, the whole
-    training, even where it leaves earlier. The gradient is multiplied by the mask on its way into the flat
+    It boards the loop at `step` and leaves at `last_step`; the schedule is that of the whole training, even where it
+    leaves earlier (see `Timing`). The gradient is multiplied by the mask on its way into the flat
     buffer, before clipping and the fused optimizer step: weights, gradient and optimizer state of a pruned
     weight are then exactly 0 at every step. `gradient` is memory that networks of the same size use in turns.
     """
 
     def __init__(
         self, name: str, model: nn.Module, recipe: Train, steps_per_epoch: int,
-        *, step: int = 0, mask: Mask | None = None, dropout_seed: int = 0,
+        *, timing: Timing | None = None, mask: Mask | None = None, dropout_seed: int = 0,
         channels_last: bool = False, gradient: Tensor | None = None, group: Group = ALONE, graphs: Graphs | None = None,
     ):  # fmt: skip
         self.model, self.recipe, self.steps_per_epoch, self.group = model.train(), recipe, steps_per_epoch, group
-        self.planned_steps = recipe.epochs * steps_per_epoch
+        self.schedule_steps = recipe.length.index(steps_per_epoch)
         decay_all = recipe.optimizer.decay_norm_and_bias
         self.flat = flatten(model, channels_last=channels_last, decay_norm_and_bias=decay_all, gradient=gradient)
         self.weights, self.gradient, self.named = self.flat.weights, self.flat.gradient, self.flat.named
@@ -51,11 +72,12 @@ class Trainee:
         self.state: State = fresh_state(self.weights, recipe, self.statistics)
         self.graphs, self.captured = graphs, None
         self._generator = _generator(self.weights.device)
-        self.board(name, None, step=step, mask=mask, dropout_seed=dropout_seed)
+        self.board(name, None, timing=timing, mask=mask, dropout_seed=dropout_seed)
 
     def board(
-        self, name: str, state: Mapping[str, Tensor] | None, *, step: int, mask: Mask | None, dropout_seed: int
-    ) -> None:
+        self, name: str, state: Mapping[str, Tensor] | None,
+        *, timing: Timing | None, mask: Mask | None, dropout_seed: int,
+    ) -> None:  # fmt: skip
         """Returns nothing; the trainee is now this ticket, with the weights of `state` (None: its own), all else fresh.
 
         Raises LthError where the mask does not fit.
@@ -63,19 +85,20 @@ class Trainee:
         if state is not None:
             self.model.load_state_dict(state)
         self.name, self.dropout_seed, self.losses = name, dropout_seed, list[Tensor]()
-        self.step = self.first_step = step
-        self.last_step = self.planned_steps
+        self.timing = timing or Timing()
+        self.step = self.first_step = self.timing.first
+        self.last_step = self.planned_steps = self.timing.last or self.schedule_steps
         self.last_gradient: Tensor | None = None
+        self.remasked = False
         self._load_mask(mask)
-        if self.mask is not None:
-            self.weights.mul_(self.mask).add_(0.0)  # + 0.0 turns -0.0 into 0.0
         for key, value in fresh_state(self.weights, self.recipe, self.statistics).items():
             self.state[key].copy_(value)
 
     def advance(self, x: Tensor, y: Tensor, clock: Clock = unclocked) -> None:
         """Returns nothing; takes one optimizer step on the batch."""
         optimizer, schedule = self.recipe.optimizer, self.recipe.schedule
-        lr = learning_rate(self.step, self.planned_steps, self.steps_per_epoch, optimizer.lr, schedule)
+        at = self.timing.position(self.step, self.schedule_steps)
+        lr = learning_rate(at, self.schedule_steps, self.steps_per_epoch, optimizer.lr, schedule)
         if self.graphs is not None and self.captured is None:
             self.captured = self.graphs.capture(self, x, y)
         self._generator.manual_seed((self.dropout_seed + self.step) % 2**63)  # torch.manual_seed would be far slower
@@ -111,6 +134,15 @@ class Trainee:
     def optimizer_state(self) -> dict[str, dict[str, Tensor]]:
         """Returns the per-weight state, moving average included, as state name -> parameter name -> values."""
         return {key: self.named(value) for key, value in self.state.items() if value.shape == self.weights.shape}
+
+    def remask(self, mask: Mask) -> None:
+        """Returns nothing; goes on under another mask, with weights and optimizer state of what it prunes at 0."""
+        self._load_mask(mask)
+        self.remasked = True
+        assert self.mask is not None
+        for key in PER_WEIGHT:
+            if key in self.state:
+                self.state[key].mul_(self.mask).add_(0.0)
 
     def take_losses(self) -> Tensor:
         """Returns the training losses since the last call, one a step, and forgets them."""
@@ -166,7 +198,7 @@ class Trainee:
                 moved.copy_(kept)
 
     def _load_mask(self, mask: Mask | None) -> None:
-        """Sets the flat mask, and for each parameter where its gradient goes and what it is multiplied by."""
+        """Sets the flat mask, pruned weights to 0, and where each parameter's gradient goes and what multiplies it."""
         masked = {} if mask is None else mask.tensors
         self.mask = None if mask is None else torch.empty_like(self.weights) if self.mask is None else self.mask
         views = {} if self.mask is None else self.named(self.mask.fill_(1))
@@ -174,6 +206,8 @@ class Trainee:
             if name not in views or views[name].shape != kept.shape:
                 raise LthError("the mask does not fit the model", at=name, value=tuple(kept.shape))
             views[name].copy_(kept)
+        if self.mask is not None:
+            self.weights.mul_(self.mask).add_(0.0)  # + 0.0 turns -0.0 into 0.0
         places = self.named(self.gradient)
         self._targets = [(places[name], views[name] if name in masked else None) for name in self._names]
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from lth.data.loader import Resident, Stream
 from lth.data.order import stream_seed
 from lth.data.sources import Dataset
-from lth.errors import RunError
 from lth.grid.unit import Cell, Checkpoint, Dense, Unit
 from lth.grid.work import workers_here
 from lth.models.prunable import layers, multiply_adds, prunable
@@ -21,13 +20,14 @@ from lth.models.registry import build
 from lth.pruning.mask import Mask
 from lth.pruning.score import magnitude
 from lth.pruning.threshold import masks
-from lth.runs.files import make_folder, read_json, sha256_of
+from lth.runs.files import make_folder, read_json
 from lth.runs.run import DAMAGED, Run, new_attempt
 from lth.spec.identity import unit_key
 from lth.spec.rules import check_moments
+from lth.spec.schema import Model
 from lth.spec.step import Step
 from lth.spec.values import decimal
-from lth.training.checkpoint import load_state
+from lth.training.checkpoint import checked_state, load_state
 from lth.training.distributed import ALONE, Group
 from lth.training.fit import Course
 from lth.training.graph import Graphs
@@ -35,7 +35,7 @@ from lth.training.memory import Room, room
 from lth.training.numerics import keep_freed_memory, numerics_class, pick_device, set_numerics
 from lth.training.precision import channels_last
 from lth.training.shape import Shape, shape
-from lth.training.trainee import Trainee
+from lth.training.trainee import Timing, Trainee
 
 log = logging.getLogger("lth")
 
@@ -80,7 +80,7 @@ class Workspace:
     def room(self) -> Room:
         """Returns how many tickets are expected to fit in memory together, beside the data that are in it now."""
         resident = self._memory["resident"]
-        states = len(self.spec.grid.rewind) + ("reinit" in self.spec.grid.controls)
+        states = len(self.spec.grid.rewind) + bool(self.spec.grid.controls)
         return room(self._shape.model, resident, self.spec.train, states=states, sharers=workers_here(self.run))
 
     @cached_property
@@ -107,35 +107,48 @@ class Workspace:
         make = partial(Resident, self.dataset, self.spec.data, seed, self.device, channels_last=self.channels_last)
         return self._once("resident", make)
 
-    def stream(self, seed: int, order: str) -> Stream:
-        """Returns the seed's batches: "dense" and "replay" are the dense run's own, "fresh" the tickets'."""
-        name = "ticket" if order == "fresh" else "dense"
+    def order(self, unit: Cell) -> str:
+        """Returns the name of the unit's data stream: the dense run's, the tickets' (each level has one), or a copy's.
+
+        A ticket and its controls share theirs.
+        """
+        fresh = "ticket" if self.spec.grid.order == "fresh" else "dense"
+        name = "copy" if unit.control == "copy" else fresh
+        return name if unit.level is None or name == "dense" else f"{name}-l{unit.level}"
+
+    def stream(self, seed: int, name: str) -> Stream:
+        """Returns the seed's batches of the stream `name`: "dense", or what `order` says of a cell."""
         seeds = stream_seed(seed, f"order-{name}"), stream_seed(seed, f"augment-{name}")
         return Stream(self.resident(seed), *seeds, self.group.rank, self.group.world)
 
-    def model(self, seed: int, stream: str = "init") -> nn.Module:
-        """Returns the seed's freshly initialised network on the device."""
-        resident = self.resident(seed)
-        return build(self.spec.model, resident.input_shape, resident.classes, stream_seed(seed, stream)).to(self.device)
+    def model(self, seed: int, stream: str = "init", model: Model | None = None) -> nn.Module:
+        """Returns the seed's freshly initialised network on the device; of another `model` than the spec's."""
+        resident, one = self.resident(seed), model or self.spec.model
+        return build(one, resident.input_shape, resident.classes, stream_seed(seed, stream)).to(self.device)
 
     def course(
-        self, unit: Dense | Checkpoint | Cell, model: nn.Module, *, step: int = 0, mask: Mask | None = None
-    ) -> Course:
-        """Returns the unit's training, about to start from the weights in `model` at `step`."""
+        self, unit: Dense | Checkpoint | Cell, model: nn.Module,
+        *, timing: Timing | None = None, mask: Mask | None = None, alone: bool = False,
+    ) -> Course:  # fmt: skip
+        """Returns the unit's training, about to start from the weights in `model`.
+
+        A network of another size than the others' is `alone`: it shares no memory with them.
+        """
         steps_per_epoch = self.resident(unit.seed).steps_per_epoch
-        dropout = stream_seed(unit.seed, "dropout" if mask is None else "dropout-ticket")
-        trainee = next((slot for slot in self._slots if slot.step >= slot.last_step), None)
+        dropout = stream_seed(unit.seed, _dropout(unit))
+        trainee = None if alone else next((slot for slot in self._slots if slot.step >= slot.last_step), None)
         if trainee is not None and mask is not None:
-            trainee.board(unit.id, model.state_dict(), step=step, mask=mask, dropout_seed=dropout)
+            trainee.board(unit.id, model.state_dict(), timing=timing, mask=mask, dropout_seed=dropout)
         else:
             trainee = Trainee(
-                unit.id, model, self.spec.train, steps_per_epoch, step=step, mask=mask, dropout_seed=dropout,
-                channels_last=self.channels_last, gradient=self._memory.get("gradient"), group=self.group,
-                graphs=self._graphs,
+                unit.id, model, self.spec.train, steps_per_epoch, timing=timing, mask=mask, dropout_seed=dropout,
+                channels_last=self.channels_last, gradient=None if alone else self._memory.get("gradient"),
+                group=self.group, graphs=None if alone else self._graphs,
             )  # fmt: skip
-            if self._graphs is not None and mask is not None:
+            if self._graphs is not None and mask is not None and not alone:
                 self._slots.append(trainee)
-        self._memory["gradient"] = trainee.gradient  # of one ticket at a time, so one memory is enough for all
+        if not alone:  # of one ticket at a time, so one memory is enough for all
+            self._memory["gradient"] = trainee.gradient
         key = unit_key(self.spec, self.dataset.dataset_id, unit.coordinates)
         if self.group.first:
             make_folder(self.folder(unit))
@@ -161,7 +174,9 @@ class Workspace:
         """
         steps_per_epoch = self.resident(seed).steps_per_epoch
         check_moments(self.spec, steps_per_epoch, self.run.layout.run)
-        kept = (Step(), *self.spec.grid.rewind, Step(self.spec.train.epochs))
+        last = self.spec.train.length.index(steps_per_epoch)
+        ranked = Step(0, self.spec.prune.mask_from.index(last, steps_per_epoch))
+        kept = (Step(), *self.spec.grid.rewind, ranked, Step(0, last))
         return {moment.index(steps_per_epoch): moment.canonical(steps_per_epoch) for moment in kept}
 
     def dense_state(self, seed: int, step: Step) -> dict[str, Tensor]:
@@ -169,11 +184,10 @@ class Workspace:
         self._turn_to(seed)
         return self._once(("state", step), lambda: self._read_state(seed, step))
 
-    def start_state(self, unit: Cell) -> dict[str, Tensor]:
-        """Returns the whole state dict the unit starts from: dense weights at its rewind point, or fresh ones."""
-        if unit.control != "reinit":
-            return self.dense_state(unit.seed, unit.rewind)
-        return self._once("reinit", lambda: self.model(unit.seed, "reinit").cpu().state_dict())
+    def fresh_state(self, seed: int) -> dict[str, Tensor]:
+        """Returns the state dict of the seed's other initialisation, from which its reinitialised controls start."""
+        self._turn_to(seed)
+        return self._once("reinit", lambda: self.model(seed, "reinit").cpu().state_dict())
 
     def nearest_state(self, seed: int, step: Step) -> tuple[int, dict[str, Tensor], dict[str, Tensor]]:
         """Returns the nearest kept dense state not after `step`: its step, state dict and optimizer state."""
@@ -186,22 +200,40 @@ class Workspace:
 
     def final_state(self, seed: int) -> dict[str, Tensor]:
         """Returns the dense weights of the seed at the end of training."""
-        return self.dense_state(seed, Step(self.spec.train.epochs))
+        return self.dense_state(seed, self.spec.train.length)
 
-    def prunable(self, seed: int) -> dict[str, float]:
+    def ranked_state(self, seed: int) -> dict[str, Tensor]:
+        """Returns the dense weights that the masks of the seed are made from, those at `prune.mask_from`.
+
+        The seed may be another one than that at work.
+        """
+        dense = self.run.results().done[Dense(seed).id]
+        last = self.spec.train.length.index(dense.steps_per_epoch)
+        moment = Step(0, self.spec.prune.mask_from.index(last, dense.steps_per_epoch))
+        return self.dense_state(seed, moment) if seed == self._seed else self._read_state(seed, moment)
+
+    @cached_property
+    def prunable(self) -> dict[str, float]:
         """Returns the prunable parameters by name, each with its rate."""
-        self._turn_to(seed)
-        return self._once("prunable", lambda: prunable(self.model(seed), self.spec.prune))
+        return prunable(self._shape.model, self.spec.prune)
+
+    @cached_property
+    def sizes(self) -> tuple[int, int]:
+        """Returns how many parameters of the dense network are prunable, and how many it has."""
+        sizes = {name: value.numel() for name, value in self._shape.model.named_parameters()}
+        return sum(sizes[name] for name in self.prunable), sum(sizes.values())
 
     def masks(self, seed: int) -> dict[float, Mask]:
-        """Returns the seed's mask at every sparsity of the grid: one sort of the final dense weights gives them all."""
-        self._turn_to(seed)
-        return self._once("masks", lambda: self._rank(seed))
+        """Returns the seed's mask at every sparsity of a one-shot grid: one sort of the dense weights gives them all.
+
+        The seed may be another one than that at work.
+        """
+        return self._once(("masks", seed), lambda: self._rank(seed))
 
     def _rank(self, seed: int) -> dict[float, Mask]:
-        rates, final, prune = self.prunable(seed), self.final_state(seed), self.spec.prune
-        scores = magnitude({name: final[name] for name in rates})
-        ranked = masks(scores, self.spec.grid.sparsities, scope=prune.scope, rates=rates, costs=self.costs)
+        weights, prune = self.ranked_state(seed), self.spec.prune
+        scores = magnitude({name: weights[name] for name in self.prunable})
+        ranked = masks(scores, self.spec.grid.sparsities, scope=prune.scope, rates=self.prunable, costs=self.costs)
         for sparsity, mask in ranked.items():
             path = self.run.layout.mask(seed, decimal(sparsity))
             if not path.exists():
@@ -209,20 +241,18 @@ class Workspace:
                 mask.save(path)
         return ranked
 
+    def replayed_state(self, unit: Checkpoint) -> dict[str, Tensor]:
+        """Returns the weights that a checkpoint unit has made, checked against their recorded checksum."""
+        record = read_json(self.run.layout.result(unit.folder), DAMAGED)
+        path = self.run.layout.attempt(unit.folder, record["attempt"]) / "weights.safetensors"
+        return checked_state(path, record["files"]["weights.safetensors"])
+
     def _read_state(self, seed: int, step: Step) -> dict[str, Tensor]:
-        steps_per_epoch = self.resident(seed).steps_per_epoch
         dense = self.run.results().done[Dense(seed).id]
-        name = dense.checkpoints.get(str(step.canonical(steps_per_epoch)))
-        if name is not None:
-            path, sha256 = self.run.artefact(dense, name), dense.files[name]
-        else:
-            unit = Checkpoint(seed, step)
-            record = read_json(self.run.layout.result(unit.folder), DAMAGED)
-            path = self.run.layout.attempt(unit.folder, record["attempt"]) / "weights.safetensors"
-            sha256 = record["files"]["weights.safetensors"]
-        if path.exists() and sha256_of(path.read_bytes()) != sha256:
-            raise RunError("the file is not the one its result.json names (sha256 differs)", at=path, cure=DAMAGED)
-        return load_state(path)
+        name = dense.checkpoints.get(str(step.canonical(dense.steps_per_epoch)))
+        if name is None:
+            return self.replayed_state(Checkpoint(seed, step))
+        return checked_state(self.run.artefact(dense, name), dense.files[name])
 
     def _turn_to(self, seed: int) -> None:
         """Forgets what was kept of another seed."""
@@ -233,3 +263,10 @@ class Workspace:
         if key not in self._memory:
             self._memory[key] = make()
         return self._memory[key]
+
+
+def _dropout(unit: Dense | Checkpoint | Cell) -> str:
+    """The name of the stream that dropout draws from."""
+    if not isinstance(unit, Cell):
+        return "dropout"
+    return "dropout-copy" if unit.control == "copy" else "dropout-ticket"

@@ -11,13 +11,23 @@ from hypothesis import strategies as st
 from spec.documents import Document, documents, smallest
 
 from lth.errors import DataError, SpecError
-from lth.planning import Plan, Stage, plan
+from lth.grid.plan import plan
+from lth.planning import Plan, Stage
 from lth.planning.cost import HEADER
 from lth.spec import Spec, Step
 
 
 def plan_of(train_examples: int | None = None, parameters: int | None = None, **changes: Any) -> Plan:
     return plan(Spec.model_validate(smallest(**changes)), train_examples=train_examples, parameters=parameters)
+
+
+def used(found: Plan) -> tuple[Stage, ...]:
+    """Returns the stages that train anything."""
+    return tuple(stage for stage in found.stages if stage.units)
+
+
+def stage(found: Plan, kind: str) -> Stage:
+    return next(stage for stage in found.stages if stage.kind == kind)
 
 
 # 10 epochs; 4 sparsities, 2 rewind points, 3 seeds, 2 controls of which one starts afresh, 2 fresh seeds.
@@ -30,7 +40,7 @@ GRID: Document = {
 
 def test_stages_by_hand() -> None:
     found = plan_of(**GRID)
-    assert found.stages == (
+    assert used(found) == (
         Stage("dense", 3, 30, None, None, False),
         Stage("tickets", 24, 4 * 3 * (9 + 6), None, None, False),
         Stage("controls", 18, 3 * 3 * (10 + 9), None, None, True),
@@ -45,20 +55,21 @@ def test_stages_by_hand() -> None:
 
 def test_controls_beside_every_ticket() -> None:
     found = plan_of(**{**GRID, "grid": {**GRID["grid"], "controls_at": "all"}})
-    assert found.stages[2] == Stage("controls", 48, 4 * 3 * (10 + 9 + 10 + 6), None, None, False)
+    shared = 10  # a reinitialisation is one network for both rewind points, whose mask is the same
+    assert stage(found, "controls") == Stage("controls", 36, 4 * 3 * (shared + 9 + 6), None, None, False)
     assert found.longest_chain_epochs == 10 + 10 + 10 + 10
-    assert found.most_at_once == 72
+    assert found.most_at_once == 24 + 36
 
 
 @pytest.mark.parametrize(("sparsities", "levels"), [([0.5], 1), ([0.5, 0.6], 2), ([0.5, 0.6, 0.7], 3)])
 def test_a_short_grid_has_fewer_levels_around_the_knee(sparsities: list[float], levels: int) -> None:
     found = plan_of(grid={"sparsities": sparsities, "controls": ["reinit"]})
-    assert found.stages[2].units == levels
+    assert stage(found, "controls").units == levels
 
 
 def test_the_smallest_run() -> None:
     found = plan_of()
-    assert [stage.units for stage in found.stages] == [1, 2, 0, 0, 0, 0]
+    assert [(stage.kind, stage.units) for stage in used(found)] == [("dense", 1), ("tickets", 2)]
     assert found.total == Stage("total", 3, 30, None, None, False)
     assert found.longest_chain_epochs == 20
     assert found.most_at_once == 2
@@ -82,12 +93,88 @@ def test_the_dearest_moment_stands_for_the_candidate() -> None:
     """With 10 steps an epoch, "99it" is later than "1ep", although it is written with fewer epochs."""
     controls = ["random_mask"]
     found = plan_of(train_examples=640, grid={"sparsities": [0.5], "rewind": ["99it", "1ep"], "controls": controls})
-    assert found.stages[2].steps == 90
+    assert stage(found, "controls").steps == 90
+
+
+ITERATIVE: Document = {
+    "seeds": [0, 1, 2],
+    "prune": {"method": "iterative", "rate": 0.2},
+    "grid": {"levels": 4, "rewind": ["0", "1ep"], "controls": ["reinit", "shuffled_mask"], "arms": ["lrr"]},
+    "select": {"confirm_seeds": 2},
+}
+
+
+def test_chains_of_levels_are_trained_one_level_after_the_other() -> None:
+    """10 epochs: 4 levels of 3 seeds and 2 rewind points; the last level is confirmed by whole chains."""
+    found = plan_of(**ITERATIVE, parameters=800)
+    chains = 3 * 4 * (10 + 9)
+    assert [(one.kind, one.units, one.ticket_epochs) for one in used(found)] == [
+        ("dense", 3, 30),
+        ("tickets", 24, chains),
+        ("arms", 24, chains),
+        ("controls", 3 * 3 * 2, 3 * 3 * (10 + 10)),
+        ("confirmation dense", 2, 20),
+        ("confirmation tickets", 2 * 4, 2 * 4 * 10),
+        ("confirmation controls", 2 * 2, 2 * 2 * 10),
+    ]
+    assert found.longest_chain_epochs == 10 + 4 * 10 + 10 + 4 * 10
+    assert found.most_at_once == 3 * 3 * 2 + 2, "the controls beside the knee and the dense networks that confirm it"
+    assert stage(found, "tickets").disk_bytes == 24 * (4 * 800 + 100), "each with the mask of its level"
+    assert [one.at_most for one in used(found)] == 3 * [False] + 4 * [True]
+
+
+def test_chains_that_may_end_early_are_at_most() -> None:
+    found = plan_of(**{**ITERATIVE, "grid": {**ITERATIVE["grid"], "min_accuracy": 0.5}})
+    assert stage(found, "tickets").at_most
+    assert not stage(found, "dense").at_most
+
+
+def test_an_adaptive_search_trains_at_most_the_full_grid() -> None:
+    full, adaptive = plan_of(**GRID), plan_of(**{**GRID, "grid": {**GRID["grid"], "search": "adaptive"}})
+    assert [(one.kind, one.units) for one in used(full)] == [(one.kind, one.units) for one in used(adaptive)]
+    assert [one.at_most for one in used(adaptive)][:2] == [False, True]
+
+
+def test_methods_checkpoints_and_long_controls_by_hand() -> None:
+    """Trained to k, a reinitialisation needs a dense training to there; gradual pruning costs what a search does."""
+    controls = ["reinit", "reinit_k", "dense_long"]
+    grid = {"sparsities": [0.5, 0.8], "rewind": ["0", "1ep"], "methods": ["snip", "gradual"], "thresholds": [0.02]}
+    found = plan_of(parameters=1000, grid={**grid, "controls": controls, "controls_at": [0.8]})
+    assert [(one.kind, one.units, one.ticket_epochs, one.at_most) for one in used(found)] == [
+        ("dense", 1, 10, False),
+        ("tickets", 4 + 2, 3 * (10 + 9), False),
+        ("methods", 4, 2 * (10 + 20), False),
+        ("checkpoints", 1, 1, False),
+        ("controls", 1 + 1 + 1 + 2, 10 + 9 + 20 + (10 + 9), True),
+    ]
+    assert found.longest_chain_epochs == 10 + 20 + 10, "dense, dense_long, then the controls beside the knee"
+
+
+def test_smaller_networks_take_less_disk() -> None:
+    found = plan_of(
+        parameters=1000, grid={"sparsities": [0.5, 0.75], "controls": ["small_dense"], "controls_at": "all"}
+    )
+    assert stage(found, "controls").disk_bytes == 4 * (500 + 250)
+
+
+def test_training_counted_in_iterations() -> None:
+    train = {"iterations": 50, "optimizer": {"name": "adam", "lr": 0.001}}
+    grid = {"sparsities": [0.5], "rewind": ["20it", "1ep"]}
+    unknown = plan_of(train=train, grid=grid)
+    assert [(one.steps, one.ticket_epochs) for one in used(unknown)] == [(50, None), (30 + 50, None)]
+    assert (unknown.epochs, unknown.longest_chain_epochs, unknown.longest_chain_steps) == (None, None, 100)
+    assert unknown.rows()[1] == ("dense", "1", "", "50", "")
+    known = plan_of(train_examples=1600, parameters=100, train=train, grid=grid)
+    assert [(one.steps, one.ticket_epochs) for one in used(known)] == [(50, 2), (30 + 25, 2.2)]
+    assert (known.epochs, known.longest_chain_epochs, known.longest_chain_steps) == (2, 3.2, 80)
+    adam = 2  # two moments a weight, beside each of the two states that lie between start and end
+    assert used(known)[0].disk_bytes == 4 * 100 * (4 + 2 * adam) + 13
 
 
 def test_disk_is_weights_of_kept_moments_and_masks() -> None:
     found = plan_of(parameters=1001, **GRID)
-    assert found.stages[0].disk_bytes == 3 * (4 * 4 * 1001 + 4 * 126)
+    moments, momentum = 4, 0  # 0, 1ep, 4ep, the end; this recipe has no momentum to keep for a replay
+    assert found.stages[0].disk_bytes == 3 * (4 * (moments + momentum) * 1001 + 4 * 126)
     assert found.stages[1].disk_bytes == 24 * 4 * 1001
     sizes = [stage.disk_bytes or 0 for stage in found.stages]
     assert found.total.disk_bytes == sum(sizes)
@@ -125,7 +212,8 @@ def test_json() -> None:
     found = plan_of(train_examples=640, parameters=10).as_json()
     assert json.loads(json.dumps(found)) == found
     assert list(found)[:3] == ["name", "epochs", "steps_per_epoch"]
-    assert list(found)[3:] == ["stages", "longest_chain_epochs", "most_at_once", "time", "total"]
+    assert list(found)[3:-3] == ["stages", "longest_chain_epochs", "longest_chain_steps"]
+    assert list(found)[-3:] == ["most_at_once", "time", "total"]
     assert found["total"] == {
         "kind": "total",
         "units": 3,

@@ -1,0 +1,1 @@
+"""What trained networks have in common: linear mode connectivity, overlap of masks, agreement of signs."""

@@ -58,7 +58,7 @@ def walks(spec: Spec, found: Index) -> tuple[Level, ...]:
     alpha / m, and a walk that passed every level leaves its alpha to the others (Holm 1979; for chains of
     hypotheses a graphical procedure, Bretz, Maurer, Brannath & Posch 2009), so that the probability of passing
     any level that does not match is at most alpha. One seed has no bound: its difference itself is compared.
-    An adaptive search tests some of the levels, each at a part of the walk's alpha that is its own (`search.path`).
+    An adaptive search tests some of the levels, each at its own part of the walk's alpha (`search.path`).
     """
     if spec.grid.search == "adaptive":
         return tuple(

@@ -6,10 +6,9 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import altair
 import pytest
+from charts import rows, valid
 from fake_run import STEPS_PER_EPOCH, grid_only, network, planted, spec_of
 
 from lth.report.accuracy import accuracy
@@ -45,17 +44,6 @@ def drawn(spec: Spec, found: Groups, selection: Selection) -> list[Figure]:
     return [figure for figure in (*charts, layer_densities(found)) if figure is not None]
 
 
-def valid(figure: Figure) -> None:
-    """Checks the chart against Vega-Lite's schema, which leaves out the layout of legends that Vega itself takes."""
-    config = figure.chart["config"]
-    legends = {name: value for name, value in config["legend"].items() if name != "layout"}
-    altair.LayerChart.from_dict({**figure.chart, "config": {**config, "legend": legends}})
-
-
-def rows(figure: Figure) -> list[dict[str, Any]]:
-    return [row for values in figure.chart["datasets"].values() for row in values]
-
-
 def test_every_chart_is_valid_vega_lite_and_says_what_it_shows(figures: list[Figure]) -> None:
     assert [figure.name for figure in figures] == ["accuracy", "closeness", "heat-map", "layer-densities"]
     for figure in figures:
@@ -84,7 +72,7 @@ def test_every_colour_has_a_value_in_both_appearances(figures: list[Figure]) -> 
 
 
 def test_the_accuracy_chart_holds_one_point_a_cell_and_marks_the_selected(whole: Planted) -> None:
-    spec, found, selection = whole
+    _, found, selection = whole
     figure = accuracy(found, (selection.sparsity, selection.rewind))
     assert figure is not None
     tickets = [row for row in rows(figure) if "rewound to" in row and "control" not in row and "text" not in row]

@@ -61,8 +61,8 @@ class Noise:
 
 def distance_of(seeds: int, noise: Noise, chance: float) -> float:
     """Returns the distance at which `plan` promises this power, by bisection."""
-    low, high = 0.0, 1.0
-    for _ in range(30):
+    low, high = 0.0, 10 * noise.measured[0]
+    for _ in range(16):
         middle = (low + high) / 2
         low, high = (low, middle) if power(seeds, middle, *noise.measured, ALPHA) >= chance else (middle, high)
     return high

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from end_to_end.conftest import hashes
-from end_to_end.plain import LAST, K, Masks, Plain, assert_same, layerwise, trained
+from end_to_end.plain import LAST, SPEC, K, Masks, Plain, assert_same, layerwise, trained
 
 from lth.experiment import run as run_spec
 from lth.grid.status import status

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from lth.grid.next import ready, wanted
 from lth.grid.unit import Cell, Checkpoint, Dense, Finish
+from lth.results.select import candidate, neighbours
 from lth.runs.records import Results
-from lth.spec import Step
+from lth.spec import Spec, Step
 
 
 def everything(spec, results=None, **options) -> Results:
@@ -105,3 +106,44 @@ def test_random_completion_orders_duplicates_and_crashes(seed: int, failing: flo
     assert ready(spec, results) == []
     assert len(published) == len(set(published))
     assert all(results.settled(unit.id) for unit in wanted(spec, results))
+
+
+def adaptive_spec(**changes) -> Spec:
+    """Returns a spec of six sparsities, on one rewind point, that are searched."""
+    levels = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
+    return small_spec(grid__search="adaptive", grid__sparsities=levels, grid__rewind=["1ep"], **changes)
+
+
+def searched(spec: Spec, knee: float, draw: random.Random) -> Results:
+    """Returns the results of a run whose tickets match up to the knee; units finish in a random order."""
+    results = Results()
+    while units := ready(spec, results):
+        unit = draw.choice(units)
+        beyond = isinstance(unit, Cell) and (unit.sparsity or 0) > knee
+        results = add(spec, results, unit, accuracy=0.6 if beyond else 0.9)
+        assert set(units) - {unit} <= set(ready(spec, results))
+    return results
+
+
+def test_an_adaptive_search_ends_in_the_same_stages_with_fewer_tickets() -> None:
+    spec = adaptive_spec()
+    for seed, knee in enumerate((0.5, 0.8, 0.95)):
+        results = searched(spec, knee, random.Random(seed))
+        assert candidate(spec, results) == (knee, Step(1))
+        assert isinstance(wanted(spec, results)[-1], Finish)
+        tickets = {cell.id for cell in wanted(spec, results) if isinstance(cell, Cell) and cell.control is None}
+        assert tickets < {f"s{level}-r1ep-seed{one}" for level in spec.grid.sparsities for one in range(4)}
+        around = [f"s{level}-r1ep-seed{one}" for level in neighbours(spec, knee) for one in spec.seeds]
+        assert set(around) <= results.done.keys()
+        assert {f"{one}-shuffled_mask" for one in around} <= results.done.keys()
+
+
+def test_a_full_grid_goes_on_from_an_adaptive_search_and_back() -> None:
+    spec = adaptive_spec(grid__controls=[], select__confirm_seeds=0)
+    results = searched(spec, 0.8, random.Random(0))
+    full = spec.model_copy(update={"grid": spec.grid.model_copy(update={"search": "full"})})
+    new = [unit for unit in ready(full, results) if isinstance(unit, Cell)]
+    assert len(new) == 6 * 2 - sum(result.kind == "cell" for result in results.done.values())
+    for unit in new:
+        results = add(full, results, unit, accuracy=0.6 if (unit.sparsity or 0) > 0.8 else 0.9)
+    assert candidate(full, results) == candidate(spec, results) == (0.8, Step(1))

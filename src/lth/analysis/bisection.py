@@ -9,7 +9,7 @@ from typing import Any
 
 from lth.analysis.connectivity import STABLE
 from lth.errors import LthError
-from lth.results.wording import percent, share, size
+from lth.results.wording import count, listed, percent, share, size
 from lth.spec.schema import Spec
 from lth.spec.step import Step
 
@@ -58,14 +58,17 @@ class Bisection:
     @property
     def sentences(self) -> tuple[str, str]:
         """Returns the finding, and what the probes say of the assumption behind it."""
-        found, last = self.earliest, max(self.probes, key=lambda probe: probe.step)
+        return self._finding(), self._assumption()
+
+    def _finding(self) -> str:
+        found, unstable = self.earliest, [probe for probe in self.probes if not probe.stable]
         if found is None:
-            return f"Not stable at the latest probe, {last.moment}: try a later --up-to.", self._assumption()
-        before = max((probe for probe in self.probes if not probe.stable), key=lambda probe: probe.step, default=None)
-        where = (
-            "from the start" if before is None else f"{before.moment} is not, {found.step - before.step} steps earlier"
-        )
-        return f"Earliest stable rewind point: {found.moment} (step {found.step}; {where}).", self._assumption()
+            return f"Not stable at the latest rewind point tried, {unstable[0].moment}."
+        text = f"Earliest stable rewind point: {found.moment}, step {found.step}"
+        if not unstable:
+            return f"{text}: stable from the start."
+        before = max(unstable, key=lambda probe: probe.step)
+        return f"{text}; {count(found.step - before.step, 'step')} earlier, at {before.moment}, it is not."
 
     def _assumption(self) -> str:
         assumed = "Bisection assumes that instability falls as the rewind point moves later"
@@ -121,16 +124,18 @@ def probing(spec: Spec, sparsity: float, moment: Step, seed: int) -> Spec:
     return spec.model_copy(update={**narrow, "select": spec.select.model_copy(update={"confirm_seeds": 0})})
 
 
-def level_of(spec: Spec, sparsity: float) -> float:
-    """Returns the sparsity to probe: as asked, in iterative pruning that of the level within half a per cent of it.
+def level_of(spec: Spec, sparsity: float | None) -> float:
+    """Returns the sparsity to probe: as asked, by default the dense network's.
 
-    Raises LthError where there is no such level, such as for the dense network.
+    In iterative pruning that of the level within half a per cent of it, by default the last. Raises LthError where
+    there is no such level, such as for the dense network.
     """
     if not spec.iterative:
-        return sparsity
-    near = min(spec.grid.sparsities, key=lambda level: abs(level - sparsity))
-    if abs(near - sparsity) > NEAR:
-        levels = ", ".join(share(level) for level in spec.grid.sparsities)
-        cure = f'Its levels are {levels}. Bisect the dense network in a run of method = "one_shot".'
+        return sparsity or 0.0
+    levels = spec.grid.sparsities
+    near = levels[-1] if sparsity is None else min(levels, key=lambda level: abs(level - sparsity))
+    if sparsity is not None and abs(near - sparsity) > NEAR:
+        known = listed(share(level) for level in levels)
+        cure = f'Its levels are {known}. Bisect the dense network in a run of method = "one_shot".'
         raise LthError("iterative pruning has no level of this sparsity", at="--sparsity", value=sparsity, cure=cure)
     return near

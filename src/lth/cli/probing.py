@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Event
 
 from lth.analysis.bisection import Probe, probing
@@ -19,6 +19,18 @@ from lth.runs.records import Results
 from lth.runs.run import Run
 from lth.spec.step import Step
 from lth.training.workspace import Workspace
+
+
+class Enough(Event):
+    """An event that is set as soon as `reached` says so: what a selection would ask for next is not trained."""
+
+    def __init__(self, reached: Callable[[], bool]):
+        super().__init__()
+        self.reached = reached
+
+    def is_set(self) -> bool:
+        """Returns whether it is."""
+        return self.reached()
 
 
 class Prober:
@@ -72,18 +84,20 @@ class Prober:
         here = Run(self.run.path, probing(self.run.spec, self.sparsity, moment, self.seed))
         if self._do is None:
             self._do = {kind: do for kind, do in doers(here, self.stop).items() if kind is not Finish}
-        loop(here, self._do, self.stop)
-        results = here.results()
-        found = [pair for pair in pairs(results) if self._is_wanted(pair, moment)]
-        if found:
-            return found[0]
+        loop(here, self._do, Enough(lambda: self.stop.is_set() or self._pair(here, moment) is not None))
+        if (found := self._pair(here, moment)) is not None:
+            return found
         if self.stop.is_set():
             raise KeyboardInterrupt
-        raise RunError(self._missing(here, results), at=self.run.path, cure="Run the same command again later.")
+        missing = self._missing(here, here.results())
+        raise RunError(missing, at=self.run.path, cure="Run the same command again later.")
 
-    def _is_wanted(self, pair: Pair, moment: Step) -> bool:
-        where = pair.kind, pair.sparsity, pair.rewind, pair.second.seed
-        return where == ("copies", self.sparsity, moment, self.seed)
+    def _pair(self, here: Run, moment: Step) -> Pair | None:
+        wanted = "copies", self.sparsity, moment, self.seed
+        for pair in pairs(here.results()):
+            if (pair.kind, pair.sparsity, pair.rewind, pair.second.seed) == wanted:
+                return pair
+        return None
 
     def _missing(self, here: Run, results: Results) -> str:
         units = [unit.id for unit in wanted(here.spec, results) if not isinstance(unit, Finish)]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from lth.cli.inspect import AsJson, Directory
 from lth.cli.work import emit, logging_to
+from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.analysis.connectivity import Way
@@ -28,8 +29,9 @@ def stability(
         bool, typer.Option("--bisect", help="Find the earliest stable rewind point; trains what that needs.")
     ] = False,
     sparsity: Annotated[
-        float, typer.Option("--sparsity", min=0, max=1, help="Bisect: of the ticket, 0 the dense network.")
-    ] = 0.0,
+        float | None,
+        typer.Option("--sparsity", min=0, max=1, help="Bisect: of the ticket; default 0, the dense network."),
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Bisect: the seed; default the run's first.")] = None,
     up_to: Annotated[
         str | None,
@@ -48,8 +50,10 @@ def stability(
 
     run = open_run(directory)
     ways: tuple[Way, ...] = ("interpolated", "re-estimated") if bn == "both" else (bn,)
+    asked = {"--sparsity": sparsity, "--seed": seed, "--up-to": up_to, "--resolution": resolution}
     if bisect:
-        return _bisect(run, points, ways, sparsity, seed, up_to, resolution, as_json)
+        return _bisect(run, points, ways, asked, as_json)
+    _refuse_idle(asked)
     from lth.analysis.stability import stability as analyse
     from lth.cli.stability_tables import show_stability
 
@@ -58,28 +62,32 @@ def stability(
     emit(found.as_json()) if as_json else show_stability(found)
 
 
-def _bisect(
-    run: Run, points: int, ways: tuple[Way, ...], sparsity: float, seed: int | None, up_to: str | None,
-    resolution: str | None, as_json: bool,
-) -> None:  # fmt: skip
+def _bisect(run: Run, points: int, ways: tuple[Way, ...], asked: dict[str, Any], as_json: bool) -> None:
     from lth.analysis.bisection import Bisection, Probe, bisect, level_of
     from lth.cli.probing import Prober
     from lth.grid.launch import stopping
 
-    seed = run.spec.seeds[0] if seed is None else seed
-    level = level_of(run.spec, sparsity)
+    seed = run.spec.seeds[0] if asked["--seed"] is None else asked["--seed"]
+    level = level_of(run.spec, asked["--sparsity"])
     logging_to(run.layout.logs / "run.log", quiet=True)
     probes: list[Probe] = []
     with stopping() as stop:
         prober = Prober(run, level, seed, points, ways, stop)
-        end, apart = prober.step(up_to, prober.last // 2, "--up-to"), math.ceil(prober.last / 100)
-        apart = max(1, prober.step(resolution, apart, "--resolution"))
-        for probe in bisect(prober.probe, end, apart):
+        last = prober.step(asked["--up-to"], prober.last // 2, "--up-to")
+        apart = max(1, prober.step(asked["--resolution"], math.ceil(prober.last / 100), "--resolution"))
+        for probe in bisect(prober.probe, last, apart):
             probes.append(probe)
-            _tell(probe.line)
+            _tell(probe.line) if as_json else print(probe.line, flush=True)
     run.test_shown()
     found = Bisection(tuple(probes), apart)
-    emit(found.as_json()) if as_json else print("\n".join([*(probe.line for probe in probes), *found.sentences]))
+    emit(found.as_json()) if as_json else print("\n".join(found.sentences))
+
+
+def _refuse_idle(asked: dict[str, Any]) -> None:
+    for option, value in asked.items():
+        if value is not None:
+            cure = "Add --bisect, or drop it."
+            raise LthError("would be ignored without --bisect", at=option, value=value, cure=cure)
 
 
 def _tell(line: str) -> None:

@@ -27,20 +27,18 @@ def show_stability(found: Stability) -> None:
     levels = [row for row in found.rows if row.kind == "levels"]
     if copies:
         _barriers("Two copies of a network, trained from the rewind point in different data orders", copies)
-        print(
-            "(instability: largest error of "
-            f"{found.points} points on the line, minus the mean of its ends; stable below 2 %)\n"
-        )
+        print(f"(instability: largest error of {found.points} points on the line between, less the mean of its ends)")
+        print()
         print("\n".join(one.sentence for one in found.earliest))
     if levels:
-        _barriers("Levels n and n + 1 of iterative pruning", levels)
+        _barriers("\n" * bool(copies) + "Levels n and n + 1 of iterative pruning", levels)
     for what, title in TITLES.items():
         if chosen := [one for one in found.likenesses if one.what == what]:
             _alike(title, chosen)
 
 
 def _barriers(title: str, rows: Sequence[Row]) -> None:
-    norms, several = any(row.batch_norm for row in rows), len(rows[0].seeds) > 1
+    norms, several = any(row.batch_norm for row in rows), any(len(row.seeds) > 1 for row in rows)
     columns = ["network", "rewind to", "seeds", *["batch norm"] * norms, "train", "test"]
     table = _table([*columns, *["95 % interval"] * several, "equal signs", "stable"])
     for row in rows:
@@ -53,9 +51,7 @@ def _barriers(title: str, rows: Sequence[Row]) -> None:
 
 def _alike(title: str, found: Sequence[Likeness]) -> None:
     overlap = found[0].overlap is not None
-    table = _table(
-        title, ["sparsity", "moment", "n", *["shared weights", "by chance"] * overlap, "equal signs"], left=1
-    )
+    table = _table(["sparsity", "moment", "n", *["shared weights", "by chance"] * overlap, "equal signs"])
     for one in found:
         shared = [percent(one.overlap, 1), percent(one.by_chance, 1)] if overlap else []
         table.add_row(share(one.sparsity), str(one.moment), str(one.n), *shared, percent(one.signs, 1))

@@ -99,10 +99,13 @@ def _with_dense(spec: Spec, results: Results, seeds: tuple[int, ...]) -> Iterato
 
 
 def _after_selection(spec: Spec, results: Results, sparsity: float, rewind: Step) -> Iterator[Unit]:
-    """Controls around the knee on the grid's seeds; dense, ticket and controls on the fresh seeds."""
+    """Controls around the knee on the grid's seeds, beside tickets that an adaptive search may have left out; dense,
+    ticket and controls on the fresh seeds."""
     step = next(step for step in spec.grid.rewind if step == rewind)
-    for level in neighbours(spec, sparsity):
+    for level in neighbours(spec, sparsity) if spec.grid.controls else ():
         for seed in spec.seeds:
+            if spec.grid.search == "adaptive":
+                yield cell(spec, (None, step, level, seed))
             yield from _around(spec, (None, step, level, seed))
     yield from _with_dense(spec, results, spec.confirmation_seeds)
     for seed in spec.confirmation_seeds:

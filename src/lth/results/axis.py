@@ -34,7 +34,8 @@ def rewind_axis(spec: Spec, found: Index, levels: Sequence[Level]) -> RewindAxis
     """Returns whether the rewind points differ in mean validation accuracy over the sparsities that hold up.
 
     Those are the sparsities whose difference to dense, averaged over the rewind points, is within the tolerance,
-    or all where none is; an average over rewind points favours none of them. Analysis of variance in blocks: each
+    or all where none is; an average over rewind points favours none of them. After an adaptive search only those that
+    every rewind point trained on all seeds, the densest among them. Analysis of variance in blocks: each
     seed's mean at each rewind point, the seed's own level removed, the residual variance pooled with
     (points - 1)(seeds - 1) degrees of freedom, and Student intervals of all pairs with Bonferroni's correction.
     Assumes that rewind points vary alike.
@@ -64,12 +65,22 @@ def rewind_axis(spec: Spec, found: Index, levels: Sequence[Level]) -> RewindAxis
 
 def _holding(spec: Spec, levels: Sequence[Level]) -> tuple[float, ...]:
     """The sparsities whose mean difference over the rewind points lies above -tolerance; all where none does."""
-    gaps: dict[float, list[float]] = {sparsity: [] for sparsity in spec.grid.sparsities}
+    everywhere = _everywhere(spec, levels)
+    gaps: dict[float, list[float]] = {sparsity: [] for sparsity in everywhere}
     for level in levels:
-        if level.difference is not None:
+        if level.difference is not None and level.sparsity in gaps:
             gaps[level.sparsity].append(level.difference)
     holding = tuple(sparsity for sparsity, found in gaps.items() if found and mean(found) > -spec.select.tolerance)
-    return holding or spec.grid.sparsities
+    return holding or everywhere
+
+
+def _everywhere(spec: Spec, levels: Sequence[Level]) -> tuple[float, ...]:
+    """The sparsities that every rewind point was to train; after an adaptive search those it trained on all seeds."""
+    if spec.grid.search == "full":
+        return spec.grid.sparsities
+    whole = [level.sparsity for level in levels if level.n == len(spec.seeds)]
+    shared = tuple(one for one in spec.grid.sparsities if whole.count(one) == len(spec.grid.rewind))
+    return shared or spec.grid.sparsities
 
 
 def _means(spec: Spec, found: Index, sparsities: tuple[float, ...]) -> list[list[float]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lth.results.statistics import quantile
 
-NODES = 64
+NODES = 40
 MOST_SEEDS = 1000
 
 
@@ -76,8 +76,8 @@ def _chi(x: float, df: int) -> float:
 
 
 def _range(df: int) -> tuple[float, float]:
-    """Where all but 1e-12 of a chi variable lies: its standard deviation is below 0.71."""
-    return max(0.0, math.sqrt(df) - 7), math.sqrt(df) + 7
+    """Where all but 1e-8 of a chi variable lies: its standard deviation is below 0.71."""
+    return max(0.0, math.sqrt(df) - 5), math.sqrt(df) + 5
 
 
 def _rule(low: float, high: float) -> tuple[tuple[float, float], ...]:

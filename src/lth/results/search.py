@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lth.results.statistics import difference, mean, quantile
+from lth.results.racing import excluded, first_seeds
+from lth.results.statistics import difference
 from lth.runs.records import CellResult
 from lth.spec.schema import Spec
 from lth.spec.step import Step
@@ -74,27 +75,21 @@ def probes(spec: Spec, found: Index, seeds: Sequence[int]) -> list[Coordinates]:
     asked for, then, unless these exclude a pass, the rest, together with the first seeds of the level that a pass would
     lead to: so each level takes about one round of training.
     """
-    kinds, levels = (None, *spec.grid.arms), spec.grid.sparsities
-    _, alphas = _granted(spec, found)
+    kinds, levels, moments = (None, *spec.grid.arms), spec.grid.sparsities, spec.grid.rewind
     asked = {
-        (spec.seeds.index(seed), at, probe.position)
-        for at, rewind in enumerate(spec.grid.rewind)
-        for alpha in alphas
-        for probe in path(spec, found, rewind, alpha)
+        (spec.seeds.index(seed), moments.index(rewind), probe.position)
+        for (rewind, _), some in _searched(spec, found)[1].items()
+        for probe in some
         for seed in probe.seeds
         if seed in seeds
     }
-    return [
-        (kind, spec.grid.rewind[at], levels[position], spec.seeds[seed])
-        for seed, at, position in sorted(asked)
-        for kind in kinds
-    ]
+    return [(kind, moments[at], levels[place], spec.seeds[seed]) for seed, at, place in sorted(asked) for kind in kinds]
 
 
 def outcomes(spec: Spec, found: Index) -> dict[Step, tuple[float, list[Probe]]]:
     """Returns for each rewind point the alpha it was granted and the probes of its search."""
-    granted, _ = _granted(spec, found)
-    return {rewind: (granted[rewind], path(spec, found, rewind, granted[rewind])) for rewind in spec.grid.rewind}
+    granted, paths = _searched(spec, found)
+    return {rewind: (granted[rewind], paths[rewind, granted[rewind]]) for rewind in spec.grid.rewind}
 
 
 def path(spec: Spec, found: Index, rewind: Step, alpha: float) -> list[Probe]:
@@ -110,7 +105,7 @@ def path(spec: Spec, found: Index, rewind: Step, alpha: float) -> list[Probe]:
         probed[current.position] = current
         ahead = _following(spec, found, rewind, interval.after(current, passed=True))
         if ahead is not None and len(current.seeds) == everyone:
-            first = ahead.seeds[: _first(everyone, ahead.alpha)]
+            first = ahead.seeds[: first_seeds(everyone, ahead.alpha)]
             probed[ahead.position] = Probe(ahead.position, ahead.alpha, first, None)
         if current.passed is None or (current.position == 0 and not current.passed):
             break
@@ -122,44 +117,48 @@ def path(spec: Spec, found: Index, rewind: Step, alpha: float) -> list[Probe]:
 def _following(spec: Spec, found: Index, rewind: Step, interval: _Interval) -> Probe | None:
     if interval.next is None:
         return None
-    return _probe(spec, found, rewind, interval.next, _first(len(spec.seeds), interval.next[1]))
+    return _probe(spec, found, rewind, interval.next, first_seeds(len(spec.seeds), interval.next[1]))
 
 
 def _probe(spec: Spec, found: Index, rewind: Step, at: tuple[int, float], first: int) -> Probe:
-    """The level at a position, tested at an alpha, as far as its results tell."""
-    position, alpha = at
-    sparsity, seeds, n = spec.grid.sparsities[position], spec.seeds[:first], len(spec.seeds)
+    """The level at a position, tested at an alpha, as far as its results tell; `first` seeds go ahead of the rest."""
+    (position, alpha), tolerance, n = at, spec.select.tolerance, len(spec.seeds)
+    sparsity, seeds = spec.grid.sparsities[position], spec.seeds[:first]
     pairs, lost = _pairs(found, rewind, sparsity, seeds)
     if first < n:
-        if lost or (len(pairs) == first and _hopeless(pairs, n, alpha, spec.select.tolerance)):
+        gaps = [ticket.validation_top1 - dense.validation_top1 for ticket, dense in pairs]
+        if lost or (len(gaps) == first and excluded(gaps, n, alpha, tolerance)):
             return Probe(position, alpha, seeds, False, dropped=True)
-        if len(pairs) < first:
+        if len(gaps) < first:
             return Probe(position, alpha, seeds, None)
         pairs, lost = _pairs(found, rewind, sparsity, spec.seeds)
-    passed = False if lost else _passes(pairs, alpha, spec.select.tolerance) if len(pairs) == n else None
-    return Probe(position, alpha, spec.seeds, passed)
+    if lost:
+        return Probe(position, alpha, spec.seeds, False)
+    return Probe(position, alpha, spec.seeds, _passes(pairs, alpha, tolerance) if len(pairs) == n else None)
 
 
-def _granted(spec: Spec, found: Index) -> tuple[dict[Step, float], list[float]]:
-    """The alpha of each rewind point, by Holm's procedure as in `walk`; and all that any of them has searched with.
+def _searched(spec: Spec, found: Index) -> tuple[dict[Step, float], dict[tuple[Step, float], list[Probe]]]:
+    """The alpha of each rewind point, by Holm's procedure as in `walk`, and the path of each at every alpha so far.
 
-    A search that was granted more goes beyond what it found before, but what it asked for with less stays asked.
+    A rewind point that is granted more may go other ways than before; what it asked for with less stays asked.
     """
-    total, last = 1 - spec.select.confidence, len(spec.grid.sparsities) - 1
+    moments, total = spec.grid.rewind, 1 - spec.select.confidence
+    paths: dict[tuple[Step, float], list[Probe]] = {}
     granted: dict[Step, float] = {}
-    left = list(spec.grid.rewind)
-    fewest = len(left)
-    while left:
-        fewest = len(left)
-        each = total / fewest
-        ended = [
-            rewind
-            for rewind in left
-            if any(probe.position == last and probe.passed for probe in path(spec, found, rewind, each))
-        ]
-        granted |= dict.fromkeys(ended or left, each)
-        left = [rewind for rewind in left if rewind not in granted]
-    return granted, [total / number for number in range(len(spec.grid.rewind), fewest - 1, -1)]
+    for number in range(len(moments), 0, -1):
+        each, left = total / number, [rewind for rewind in moments if rewind not in granted]
+        paths |= {(rewind, each): path(spec, found, rewind, each) for rewind in moments}
+        ended = [rewind for rewind in left if _ended(spec, paths[rewind, each])]
+        if number == len(left):
+            granted |= dict.fromkeys(ended or left, each)
+        if len(granted) == len(moments):
+            break
+    return granted, paths
+
+
+def _ended(spec: Spec, probed: Sequence[Probe]) -> bool:
+    last = len(spec.grid.sparsities) - 1
+    return any(probe.position == last and probe.passed for probe in probed)
 
 
 def _offset(between: int, failures: int) -> int:
@@ -201,32 +200,3 @@ def _passes(pairs: Sequence[Pair], alpha: float, tolerance: float) -> bool:
     gap = difference(tickets, denses, 1 / min(dense.validation_examples for _, dense in pairs))
     lower = gap.lower(alpha)
     return (gap.mean if lower is None else lower) > -tolerance
-
-
-def _spread(n: int, alpha: float) -> float:
-    """The square of what the bound takes off for each unit of the root of the sum of squares, at the least.
-
-    The variance that `difference` uses is never below half that of the paired differences: with a covariance of at most
-    0, the sum of two variances is at least half the variance of the difference.
-    """
-    return quantile(1 - alpha, n - 1) ** 2 / (2 * n * (n - 1))
-
-
-def _first(n: int, alpha: float) -> int:
-    """How many seeds can exclude a pass of all n: the fewest whose mean, if they agree, the rest cannot make up for."""
-    if n == 1:
-        return 1
-    return next(first for first in range(1, n + 1) if (n - first) / (n * first) < _spread(n, alpha))
-
-
-def _hopeless(pairs: Sequence[Pair], n: int, alpha: float, tolerance: float) -> bool:
-    """Whether no differences of the other seeds could lift the bound of all n above -tolerance.
-
-    The best they could do is to be equal. A value y above the mean m of the first r raises the mean of all by
-    (n - r) y / n and their sum of squares S by r (n - r) y^2 / n, so that the bound, taking the root of `_spread` for
-    each root of S, is at most m - sqrt(S (spread - (n - r) / (n r))).
-    """
-    gaps = [ticket.validation_top1 - dense.validation_top1 for ticket, dense in pairs]
-    first, centre = len(gaps), mean(gaps)
-    squares = math.fsum((gap - centre) ** 2 for gap in gaps)
-    return centre - math.sqrt(squares * (_spread(n, alpha) - (n - first) / (n * first))) <= -tolerance

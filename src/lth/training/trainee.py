@@ -139,6 +139,7 @@ class Trainee:
         """Returns nothing; goes on under another mask, with weights and optimizer state of what it prunes at 0."""
         self._load_mask(mask)
         self.remasked = True
+        assert self.mask is not None
         for key in PER_WEIGHT:
             if key in self.state:
                 self.state[key].mul_(self.mask).add_(0.0)

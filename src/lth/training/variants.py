@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from lth.errors import ModelError, TrainingError
 from lth.grid.unit import Cell, Checkpoint
 from lth.models.narrow import narrower
 from lth.pruning.audit import check_rewound, check_trained, verdict
@@ -100,18 +102,23 @@ def _narrow(work: Workspace, unit: Cell, one: Variant) -> nn.Module:
     else:
         shares = mask.layer_densities()
         goal = {"multiply_adds": round(sum(cost * shares.get(name, 1.0) for name, cost in work.costs.items()))}
-    return work.model(unit.seed, "reinit", narrower(work.spec.model, resident.input_shape, resident.classes, **goal))
+    try:
+        model = narrower(work.spec.model, resident.input_shape, resident.classes, **goal)
+    except ModelError as problem:  # of this ticket alone: sparser than the narrowest network, or without a width
+        raise TrainingError(str(problem).rstrip("."), at=unit.id) from problem
+    return work.model(unit.seed, "reinit", model)
 
 
-def _gradual(work: Workspace, unit: Cell, trainee: Trainee):
+def _gradual(work: Workspace, unit: Cell, trainee: Trainee) -> dict[int, Callable[[Trainee], Mask]]:
     """For each moment of gradual pruning what makes its mask: the ranking of the weights as they are then."""
     prune, rates, costs = work.spec.prune, work.prunable, work.costs
     moments = pruning_moments(trainee.last_step, trainee.steps_per_epoch)
 
-    def at(step: int):
+    def at(step: int) -> Callable[[Trainee], Mask]:
         sparsity = sparsity_at(step, unit.sparsity or 0.0, moments[0], moments[-1])
 
         def remade(network: Trainee) -> Mask:
+            assert network.mask is not None
             weights, kept = network.named(network.weights), network.named(network.mask)
             before = Mask({name: kept[name].bool() for name in rates})
             return regrow_free_mask(

@@ -261,7 +261,7 @@ def main() -> None:
         n = f"{surfaces} surfaces a row of the first table, the first {5 * len(SURFACES)} of them a row of the last"
     for line in lines:
         print(line, flush=True)
-    print(f"\nn = {n}; {time.perf_counter() - began:.0f} s")
+    print(f"\nn = {n}; {time.process_time():.0f} s of one core, {time.perf_counter() - began:.0f} s in all")
     print(describe("lth", "numpy"))
 
 

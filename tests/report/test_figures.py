@@ -18,6 +18,7 @@ from lth.report.curves import LINES, layer_densities, mean_curve, training
 from lth.report.heat_map import heat_map
 from lth.report.palette import COLOURS, light, ramp
 from lth.report.summary import Groups, groups
+from lth.results.index import asked, index
 from lth.results.select import select_winner
 from lth.results.selection import Selection
 from lth.runs.records import Results
@@ -197,3 +198,26 @@ def test_a_print_has_a_width_and_a_ground(figures: list[Figure]) -> None:
     figure = figures[0]
     assert isinstance(for_print(figure.chart)["width"], int)
     assert figure.chart["width"] == "container"
+
+
+def test_a_search_that_trained_few_cells_leaves_the_others_empty(tmp_path: Path) -> None:
+    raw = spec_of().grid.model_dump(mode="json")
+    spec = spec_of(grid={**raw, "search": "adaptive"})
+    run = planted(tmp_path, spec)
+    cells = set(asked(spec, index(spec, run.found), spec.seeds))
+    untrained = {
+        name
+        for name, one in run.found.done.items()
+        if one.rewind is not None and one.control is None and one.seed in spec.seeds
+        if (None, one.rewind, one.sparsity, one.seed) not in cells
+    }
+    assert len(cells) < 0.3 * 500
+    results = Results({name: one for name, one in run.found.done.items() if name not in untrained})
+    selection, found = select_winner(spec, results), groups(spec, results)
+    assert selection.sparsity is not None
+    charts = drawn(spec, found, selection)
+    assert [figure.name for figure in charts] == ["accuracy", "closeness", "heat-map", "layer-densities"]
+    for figure in charts:
+        valid(figure)
+    assert charts[2].caption.endswith(" Empty places were not trained.")
+    assert 5 < len(found.tickets) < 40

@@ -193,7 +193,7 @@ def test_probes_are_placed_so_that_the_worst_case_is_least(failures: int) -> Non
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_more_results_never_take_back_what_was_asked(data) -> None:
     """Tickets finish, or are given up, in any order; the search stays inside the grid, ends, and asks for no more than
     the whole results would have had it ask for."""
@@ -240,7 +240,7 @@ def test_more_results_never_take_back_what_was_asked(data) -> None:
 
 
 @given(alpha=st.floats(1e-4, 0.1), more=st.floats(1, 5), seed=st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_more_alpha_never_moves_a_knee_to_a_denser_level(alpha: float, more: float, seed: int) -> None:
     """What Holm's procedure needs of the search."""
     draw, spec = (

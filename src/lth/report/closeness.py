@@ -80,5 +80,5 @@ def _words(rows: Sequence[dict[str, Any]], selection: Selection, floor: float) -
     if matching:
         alt += f" The sparsest of them keeps {min(matching, key=lambda row: row['density'])['kept of prunable']}."
     caption = "Points are mean differences over seeds, bars reach down to the one-sided bound that decides. "
-    caption += "A filled point matches: its bound, and that of every denser level, lies above the tolerance. "
+    caption += "A filled point matches: its bound, and that of every denser level tested, lies above the tolerance. "
     return alt, caption + f"Levels below {f'{floor:g}'.replace('-', '−')} pp are left out."

@@ -41,6 +41,7 @@ def heat_map(spec: Spec, groups: Groups, winner: tuple[float | None, Step | None
     caption = "Ticket minus dense on the same seeds: mean validation accuracy over seeds, in percentage points."
     caption += " The framed cell is the one selected." if marked else ""
     caption += " × marks tickets with a collapsed layer." if any("×" in row["text"] for row in rows) else ""
+    caption += " Empty places were not trained." if len(rows) < len(densities) * len(spec.grid.rewind) else ""
     title = "Difference to dense by density and rewind point"
     least = 70 + COLUMN * len(spec.grid.rewind)
     return Figure("heat-map", title, caption, alt, finished(chart, alt, ROW * len(densities)), least)

@@ -120,6 +120,7 @@ def test_chains_of_levels_are_trained_one_level_after_the_other() -> None:
     assert found.longest_chain_epochs == 10 + 4 * 10 + 10 + 4 * 10
     assert found.most_at_once == 3 * 3 * 2 + 2, "the controls beside the knee and the dense networks that confirm it"
     assert stage(found, "tickets").disk_bytes == 24 * (4 * 800 + 100), "each with the mask of its level"
+    assert stage(found, "controls").disk_bytes == 18 * (4 * 800 + 100)
     assert [one.at_most for one in used(found)] == 3 * [False] + 4 * [True]
 
 
@@ -158,6 +159,7 @@ def test_methods_checkpoints_and_long_controls_by_hand() -> None:
         ("checkpoints", 1, 1, False),
         ("controls", 1 + 1 + 1, 10 + 9 + 20, False),
     ]
+    assert stage(found, "methods").disk_bytes == 4 * 4000 + 2 * 125, "only gradual pruning ends with a mask of its own"
     assert found.longest_chain_epochs == 10 + 20, "dense, then dense_long, which stands beside 0.5"
 
 

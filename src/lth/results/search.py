@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lth.results.racing import excluded, first_seeds
-from lth.results.statistics import difference
+from lth.results.statistics import difference, mean
 from lth.runs.records import CellResult
 from lth.spec.schema import Spec
 from lth.spec.step import Step
@@ -34,7 +34,8 @@ class Probe:
     """A level of one rewind point that the search looks at: its place in the grid's sparsities, the `alpha` of its
     test, the seeds asked for so far, and whether it passed, None until that is known.
 
-    `dropped`: the first seeds alone exclude a pass, whatever the others would bring.
+    `dropped`: the first seeds alone exclude a pass, whatever the others would bring; `promising`: they lie above half
+    the tolerance.
     """
 
     position: int
@@ -42,6 +43,7 @@ class Probe:
     seeds: tuple[int, ...]
     passed: bool | None
     dropped: bool = False
+    promising: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ def probes(spec: Spec, found: Index, seeds: Sequence[int]) -> list[Coordinates]:
     """Returns the tickets, and arms, that the search asks for so far on these seeds: control, rewind, sparsity, seed.
 
     A pure function of the results, and more results never take back what was asked. Of a level first a few seeds are
-    asked for, then, unless these exclude a pass, the rest, together with the first seeds of the level that a pass would
-    lead to: so each level takes about one round of training.
+    asked for, then, unless these exclude a pass, the rest; where they are promising together with the first seeds of
+    the level that a pass would lead to, so that a level takes about one round of training.
     """
     kinds, levels, moments = (None, *spec.grid.arms), spec.grid.sparsities, spec.grid.rewind
     asked = {
@@ -104,7 +106,7 @@ def path(spec: Spec, found: Index, rewind: Step, alpha: float) -> list[Probe]:
     while current is not None:
         probed[current.position] = current
         ahead = _following(spec, found, rewind, interval.after(current, passed=True))
-        if ahead is not None and len(current.seeds) == everyone:
+        if ahead is not None and (current.position == 0 or current.promising):
             first = ahead.seeds[: first_seeds(everyone, ahead.alpha)]
             probed[ahead.position] = Probe(ahead.position, ahead.alpha, first, None)
         if current.passed is None or (current.position == 0 and not current.passed):
@@ -123,7 +125,7 @@ def _following(spec: Spec, found: Index, rewind: Step, interval: _Interval) -> P
 def _probe(spec: Spec, found: Index, rewind: Step, at: tuple[int, float], first: int) -> Probe:
     """The level at a position, tested at an alpha, as far as its results tell; `first` seeds go ahead of the rest."""
     (position, alpha), tolerance, n = at, spec.select.tolerance, len(spec.seeds)
-    sparsity, seeds = spec.grid.sparsities[position], spec.seeds[:first]
+    sparsity, seeds, promising = spec.grid.sparsities[position], spec.seeds[:first], False
     pairs, lost = _pairs(found, rewind, sparsity, seeds)
     if first < n:
         gaps = [ticket.validation_top1 - dense.validation_top1 for ticket, dense in pairs]
@@ -131,10 +133,10 @@ def _probe(spec: Spec, found: Index, rewind: Step, at: tuple[int, float], first:
             return Probe(position, alpha, seeds, False, dropped=True)
         if len(gaps) < first:
             return Probe(position, alpha, seeds, None)
+        promising = mean(gaps) > -tolerance / 2
         pairs, lost = _pairs(found, rewind, sparsity, spec.seeds)
-    if lost:
-        return Probe(position, alpha, spec.seeds, False)
-    return Probe(position, alpha, spec.seeds, _passes(pairs, alpha, tolerance) if len(pairs) == n else None)
+    passed = False if lost else _passes(pairs, alpha, tolerance) if len(pairs) == n else None
+    return Probe(position, alpha, spec.seeds, passed, promising=promising)
 
 
 def _searched(spec: Spec, found: Index) -> tuple[dict[Step, float], dict[tuple[Step, float], list[Probe]]]:

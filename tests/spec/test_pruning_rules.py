@@ -98,6 +98,12 @@ def lines(**changes: Any) -> list[str]:
             'seeds: one seed has no "other_seed" (found 1). Add a seed, or drop that control',
         ),
         (
+            {"grid__arms": ["fine_tune"], "train__schedule": {"name": "cosine"}},
+            {"grid__arms": ["fine_tune"], "train__schedule": {"name": "cosine", "final_lr": 0.001}},
+            "grid.arms: would train at a learning rate of almost 0, the last of "
+            'train.schedule.name = "cosine" (found ["fine_tune"]). Set train.schedule.final_lr, or drop that arm',
+        ),
+        (
             {**ENTRY, "grid__methods": ["snip", "gradual"]},
             {**ENTRY, "grid__methods": ["snip"]},
             'grid.methods: cannot be done by train.entry, whose schedule and mask are its own (found ["gradual"]). '

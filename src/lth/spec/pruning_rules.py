@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import PydanticCustomError
 
 from lth.spec.levels import level_sparsities
+from lth.spec.recipe import Cosine
 from lth.spec.values import refused
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def broken_in_pruning(spec: Spec) -> Iterator[PydanticCustomError]:
     """Returns an error for each rule that the pruning, the grid and its controls break."""
     yield from _iterative(spec) if spec.iterative else _one_shot(spec)
     yield from _controls(spec)
+    yield from _arms(spec)
     yield from _entry(spec)
 
 
@@ -80,6 +82,14 @@ def _controls(spec: Spec) -> Iterator[PydanticCustomError]:
         if "other_seed" in grid.controls and seeds == 1:
             what, cure = 'one seed has no "other_seed"', "Add a seed, or drop that control"
             yield refused(what, cure, key=key, value=seeds, needs=needs)
+
+
+def _arms(spec: Spec) -> Iterator[PydanticCustomError]:
+    schedule = spec.train.schedule
+    if "fine_tune" in spec.grid.arms and isinstance(schedule, Cosine) and not schedule.final_lr:
+        what = 'would train at a learning rate of almost 0, the last of train.schedule.name = "cosine"'
+        cure, needs = "Set train.schedule.final_lr, or drop that arm", ("train.schedule",)
+        yield refused(what, cure, key="grid.arms", value=list(spec.grid.arms), needs=needs)
 
 
 def _entry(spec: Spec) -> Iterator[PydanticCustomError]:

@@ -13,7 +13,7 @@ from end_to_end.conftest import hashes, lth, records, write_spec
 
 SELECT_KEYS = [
     "cell", "sparsity", "density_all", "rewind", "seeds", "validation_top1", "dense_validation_top1", "verdict",
-    "confirmed", "test_top1", "dense_test_top1",
+    "level_verdict", "confirmed", "test_top1", "dense_test_top1",
 ]  # fmt: skip
 
 

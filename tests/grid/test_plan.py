@@ -120,6 +120,7 @@ def test_chains_of_levels_are_trained_one_level_after_the_other() -> None:
     assert found.longest_chain_epochs == 10 + 4 * 10 + 10 + 4 * 10
     assert found.most_at_once == 3 * 3 * 2 + 2, "the controls beside the knee and the dense networks that confirm it"
     assert stage(found, "tickets").disk_bytes == 24 * (4 * 800 + 100), "each with the mask of its level"
+    assert stage(found, "controls").disk_bytes == 18 * (4 * 800 + 100)
     assert [one.at_most for one in used(found)] == 3 * [False] + 4 * [True]
 
 
@@ -133,6 +134,17 @@ def test_an_adaptive_search_trains_at_most_the_full_grid() -> None:
     full, adaptive = plan_of(**GRID), plan_of(**{**GRID, "grid": {**GRID["grid"], "search": "adaptive"}})
     assert [(one.kind, one.units) for one in used(full)] == [(one.kind, one.units) for one in used(adaptive)]
     assert [one.at_most for one in used(adaptive)][:2] == [False, True]
+    assert full.searched_tickets is None
+    assert 0 < (adaptive.searched_tickets or 0) <= stage(adaptive, "tickets").units
+    assert adaptive.longest_chain_epochs is not None
+    assert adaptive.longest_chain_epochs > (full.longest_chain_epochs or 0), "its turns come one after the other"
+
+
+def test_an_adaptive_search_of_many_levels_takes_a_fraction_of_the_grid() -> None:
+    grid = {"sparsities": [round(0.5 + place / 50, 2) for place in range(20)], "search": "adaptive"}
+    found = plan_of(seeds=[0, 1, 2, 3, 4], grid=grid)
+    assert stage(found, "tickets").units == 100
+    assert 10 < (found.searched_tickets or 0) < 50
 
 
 def test_methods_checkpoints_and_long_controls_by_hand() -> None:
@@ -145,9 +157,10 @@ def test_methods_checkpoints_and_long_controls_by_hand() -> None:
         ("tickets", 4 + 2, 3 * (10 + 9), False),
         ("methods", 4, 2 * (10 + 20), False),
         ("checkpoints", 1, 1, False),
-        ("controls", 1 + 1 + 1 + 2, 10 + 9 + 20 + (10 + 9), True),
+        ("controls", 1 + 1 + 1, 10 + 9 + 20, False),
     ]
-    assert found.longest_chain_epochs == 10 + 20 + 10, "dense, dense_long, then the controls beside the knee"
+    assert stage(found, "methods").disk_bytes == 4 * 4000 + 2 * 125, "only gradual pruning ends with a mask of its own"
+    assert found.longest_chain_epochs == 10 + 20, "dense, then dense_long, which stands beside 0.5"
 
 
 def test_smaller_networks_take_less_disk() -> None:
@@ -212,8 +225,8 @@ def test_json() -> None:
     found = plan_of(train_examples=640, parameters=10).as_json()
     assert json.loads(json.dumps(found)) == found
     assert list(found)[:3] == ["name", "epochs", "steps_per_epoch"]
-    assert list(found)[3:-3] == ["stages", "longest_chain_epochs", "longest_chain_steps"]
-    assert list(found)[-3:] == ["most_at_once", "time", "total"]
+    assert list(found)[3:-3] == ["stages", "longest_chain_epochs", "longest_chain_steps", "most_at_once"]
+    assert list(found)[-3:] == ["searched_tickets", "time", "total"]
     assert found["total"] == {
         "kind": "total",
         "units": 3,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lth.grid.amounts import Trained, amount_of, stage_of
 from lth.grid.next import ready
-from lth.grid.rehearsal import courses
+from lth.grid.rehearsal import courses, searches
 from lth.grid.unit import Cell, Finish
 from lth.planning.cost import STAGES
 from lth.runs.records import Results
@@ -28,11 +28,14 @@ SPECS: dict[str, dict[str, Any]] = {
     "controls everywhere": {"grid__controls": ALL, "grid__controls_at": "all", "grid__arms": ["lrr", "fine_tune"]},
     "thresholds and methods": {"grid__thresholds": [0.01], "grid__methods": ["snip", "gradual"]},
     "no controls, not confirmed": {"grid__controls": [], "select__confirm_seeds": 0},
+    "controls listed": {"grid__controls": ALL, "grid__controls_at": [0.5]},
     "one level": {"grid__sparsities": [0.5]},
     "iterative": {**ITERATIVE, "grid": {"levels": 3, "rewind": ["0", "1ep"], "controls": ALL, "arms": ["lrr"]}},
     "iterative, rewound late": {**ITERATIVE, "grid": {"levels": 2, "rewind": ["1ep", "2ep"], "controls": ["reinit_k"]}},
+    "levels listed": {**ITERATIVE, "grid": {"levels": 4, "controls": ["reinit", "dense_long"], "controls_at": [1, 2]}},
     "chains that end": {**ITERATIVE, "grid": {"levels": 4, "min_accuracy": 0.7, "controls": ["reinit"]}},
 }
+ADAPTIVE: dict[str, Any] = {"grid__search": "adaptive", "grid__sparsities": [0.5, 0.6, 0.7, 0.8, 0.9, 0.95]}
 Accuracy = Callable[[Trained], float]
 
 
@@ -74,9 +77,9 @@ def test_the_waves_are_those_of_ready(changes: dict[str, Any]) -> None:
         ]
 
 
-@pytest.mark.parametrize("changes", SPECS.values(), ids=SPECS)
+@pytest.mark.parametrize("changes", [*SPECS.values(), ADAPTIVE], ids=[*SPECS, "adaptive"])
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=15)
+@settings(max_examples=10)
 def test_no_run_takes_more_than_the_courses(changes: dict[str, Any], seed: int) -> None:
     spec, rng = small_spec(**changes), random.Random(seed)
     ending = {(step, rng.choice([*spec.grid.sparsities, 0.0])): rng.random() for step in spec.grid.rewind}
@@ -94,7 +97,8 @@ def test_no_run_takes_more_than_the_courses(changes: dict[str, Any], seed: int) 
         theirs = [[one.amount for one in course if one.stage == stage] for course in found]
         assert len(ours) <= max(map(len, theirs))
         assert sum(ours) <= max(map(sum, theirs))
-    assert len(waves) <= 1 + max(one.wave for course in found for one in course)
+    rounds = [one.wave for course in (*found, *searches(spec, STEPS_PER_EPOCH)) for one in course]
+    assert len(waves) <= 1 + max(rounds)
 
 
 def test_the_longest_chain_waits_for_the_whole_grid_before_the_selection() -> None:

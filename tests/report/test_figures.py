@@ -6,10 +6,9 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import altair
 import pytest
+from charts import rows, valid
 from fake_run import STEPS_PER_EPOCH, grid_only, network, planted, spec_of
 
 from lth.report.accuracy import accuracy
@@ -44,17 +43,6 @@ def drawn(spec: Spec, found: Groups, selection: Selection) -> list[Figure]:
     winner = (selection.sparsity, selection.rewind)
     charts = [accuracy(found, winner), closeness(spec, found, selection), heat_map(spec, found, winner)]
     return [figure for figure in (*charts, layer_densities(found)) if figure is not None]
-
-
-def valid(figure: Figure) -> None:
-    """Checks the chart against Vega-Lite's schema, which leaves out the layout of legends that Vega itself takes."""
-    config = figure.chart["config"]
-    legends = {name: value for name, value in config["legend"].items() if name != "layout"}
-    altair.LayerChart.from_dict({**figure.chart, "config": {**config, "legend": legends}})
-
-
-def rows(figure: Figure) -> list[dict[str, Any]]:
-    return [row for values in figure.chart["datasets"].values() for row in values]
 
 
 def test_every_chart_is_valid_vega_lite_and_says_what_it_shows(figures: list[Figure]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from results.made import BROKEN, changed, fresh, gathered, level_with, made_grid, made_spec
 
 from lth.results.select import select_winner
-from lth.results.tables import TEST, rows, write_csv, write_json
+from lth.results.tables import PLAIN, TEST, rows, write_csv, write_json
 from lth.runs.records import Results
 from lth.spec.step import Step
 
@@ -31,6 +31,13 @@ def test_one_row_a_network_dense_first_all_with_the_same_snake_case_columns() ->
         None,
     )
     assert (found[3]["rewind"], found[0]["rewind"], found[3]["numerics_torch"]) == ("0", None, "planted")
+
+
+def test_levels_and_thresholds_are_columns_and_the_test_accuracy_at_the_early_stop_is_test_data() -> None:
+    assert {"level", "threshold"} <= set(PLAIN)
+    assert {"early_stop_test_top1", "early_stop_test_step"} <= set(TEST)
+    assert not set(PLAIN) & set(TEST)
+    assert rows(changed(made_grid(made_spec(), FLAT), "s0.5-r0-seed0", level=3))[3]["level"] == 3
 
 
 def test_no_test_column_before_selection_and_only_the_shown_after() -> None:

@@ -78,6 +78,8 @@ def show_plan(spec: Spec, as_json: bool, into: Path | None = None, more: Mapping
     console.print(table)
     console.print(f"\nUnits: {', '.join(first[:3])}, ... {first[-1]}; controls and confirmation follow the selection.")
     console.print(f"At most {cost.most_at_once} trainings at once; the longest chain is {_chain(cost)}.")
+    if cost.searched_tickets is not None:
+        console.print(f"The adaptive search may come to about {cost.searched_tickets} of those tickets.")
     if cost.steps_per_epoch is None:
         console.print(f"Steps and disk are unknown: {remark}")
     _show_time(console, run, cost, why)

@@ -45,7 +45,8 @@ def disk_of(spec: Spec, unit: Trained) -> tuple[float, int]:
     """Returns how many numbers for each parameter of the network a unit leaves on disk, and how many masks.
 
     A dense network leaves its weights at every kept moment, and what its optimizer needs for an exact replay from
-    those between start and end; with it lie the masks of one-shot pruning, with each ticket that of its level.
+    those between start and end; with it lie the masks of one-shot pruning, with each cell that of its level, or the
+    one that gradual pruning ended with.
     """
     if isinstance(unit, Dense):
         masks = 0 if spec.iterative else len(spec.grid.sparsities) + len(spec.grid.thresholds)
@@ -54,9 +55,10 @@ def disk_of(spec: Spec, unit: Trained) -> tuple[float, int]:
         return 2 + between * (1 + _optimizer_numbers(spec)), masks
     if isinstance(unit, Cell):
         one = variant(unit.control)
-        pruned = one is None or one.kind == "arm"
+        alone = spec.iterative or (one is not None and one.mask == "gradual")
+        masked = alone and (one is None or one.mask != "none")
         numbers = 1 - (unit.sparsity or 0.0) if one is not None and one.network == "equal_parameters" else 1.0
-        return numbers, int(spec.iterative and pruned)
+        return numbers, int(masked)
     return 1.0, 0
 
 

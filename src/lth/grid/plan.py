@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lth.errors import DataError
-from lth.grid.rehearsal import courses
+from lth.grid.rehearsal import courses, searches
 from lth.planning.cost import Plan, Scale, added_up, steps_an_epoch
 from lth.planning.wall import mismatch
 from lth.spec.schema import Spec
@@ -31,4 +31,5 @@ def plan(
         train_examples, parameters = facts.get("train_examples", train_examples), facts.get("parameters", parameters)
     steps_per_epoch = None if train_examples is None else steps_an_epoch(spec, train_examples)
     scale = Scale(spec, steps_per_epoch, parameters)
-    return added_up(scale, courses(spec, steps_per_epoch), facts, workers)
+    played = courses(spec, steps_per_epoch), searches(spec, steps_per_epoch)
+    return added_up(scale, *played, facts, workers)

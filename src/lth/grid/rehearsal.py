@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 from typing import NamedTuple
 
@@ -16,7 +17,8 @@ from lth.spec.step import Step
 from lth.spec.variants import partner, variant
 
 LONG = 10**6  # steps of an epoch whose length is not known: more than any iterations beside it
-Ticket = tuple[float, Step]
+Knees = Mapping[Step, float]
+KNEES = 4  # places of the knee that searches are played for
 MADE_UP = CellResult(
     id="", kind="cell", key="", dataset_id="", seed=0, order="", attempt="", files={}, weights_sha256="",
     audit=Audit(passed=True, checks={}), numerics={}, first_step=0, last_step=0, steps_per_epoch=LONG, epochs=0,
@@ -37,18 +39,38 @@ def courses(spec: Spec, steps_per_epoch: int | None = None) -> list[list[Trainin
     """Returns the trainings of the most expensive courses that `spec` can take, in no order.
 
     What is trained after the selection depends on where the ticket is found. At the sparsest level the chains that
-    confirm it are longest, one level before there are controls on both sides; rewound to the earliest moment
-    trainings are longest, and a later one adds the control `reinit_k`. An adaptive search trains at most the full
-    grid. Amounts are steps; without `steps_per_epoch` epochs, or iterations where training is that long.
+    confirm it are longest, one level before there are controls on both sides, and controls may stand at listed levels
+    alone; rewound to the earliest moment trainings are longest, and a later one adds the control `reinit_k`. An
+    adaptive search trains at most the full grid. Amounts are steps; without `steps_per_epoch` epochs, or iterations
+    where training is that long.
     """
+    full = spec.model_copy(update={"grid": spec.grid.model_copy(update={"search": "full"})})
     ends: dict[Trained, End] = {}
-    grid = _play(spec, Results(), ends, steps_per_epoch)
-    searched = _results(spec, ends, steps_per_epoch)
+    grid = [
+        replace(one, at_most=one.at_most or _left_out(spec, one.stage))
+        for one in _play(full, Results(), ends, steps_per_epoch, {})
+    ]
+    searched = _results(full, ends, steps_per_epoch, {})
     found: list[list[Training]] = []
-    for ticket in _tickets(spec, steps_per_epoch):
-        selected = _with(searched, _results(spec, ends, steps_per_epoch, ticket))
-        found.append([*grid, *_play(spec, selected, dict(ends), steps_per_epoch)])
+    for sparsity, rewind in _tickets(full, steps_per_epoch):
+        selected = _with(searched, _results(full, ends, steps_per_epoch, {rewind: sparsity}))
+        found.append([*grid, *_play(full, selected, dict(ends), steps_per_epoch, {})])
     return found
+
+
+def searches(spec: Spec, steps_per_epoch: int | None = None) -> list[list[Training]]:
+    """Returns the trainings of adaptive searches that find their knees here or there; [] of a full grid.
+
+    All rewind points have theirs at the same level, or the first matches at all levels, which gives the others
+    another try. A level that does not match shows it with its last seed alone, which is the slowest.
+    """
+    if spec.grid.search != "adaptive":
+        return []
+    levels, first = spec.grid.sparsities, spec.grid.rewind[0]
+    places = sorted({round(at * (len(levels) - 1) / (KNEES - 1)) for at in range(KNEES)})
+    knees = [dict.fromkeys(spec.grid.rewind, levels[place]) for place in places]
+    knees += [{**one, first: levels[-1]} for one in knees[:-1]]
+    return [_play(spec, Results(), {}, steps_per_epoch, one) for one in (dict.fromkeys(spec.grid.rewind, -1.0), *knees)]
 
 
 def suppliers(spec: Spec, unit: Trained) -> Iterator[Trained]:
@@ -64,28 +86,31 @@ def suppliers(spec: Spec, unit: Trained) -> Iterator[Trained]:
         yield parent(spec, unit, source) or Dense(source)
 
 
-def _tickets(spec: Spec, steps_per_epoch: int | None) -> Iterator[Ticket]:
+def _tickets(spec: Spec, steps_per_epoch: int | None) -> Iterator[tuple[float, Step]]:
     """The tickets whose selection may lead to most trainings."""
     rewinds = sorted(spec.grid.rewind, key=lambda step: step.index(steps_per_epoch or LONG))
     rewinds = rewinds[: 2 if "reinit_k" in spec.grid.controls else 1]
-    last = spec.grid.sparsities[-2:] if spec.iterative else spec.grid.sparsities[-2:][:1]
-    return product(last, rewinds)
+    levels, at = spec.grid.sparsities, spec.grid.controls_at
+    listed = [] if isinstance(at, str) else [one for one in levels if (spec.level(one) or one) in at]
+    last = levels[-2:] if spec.iterative else levels[-2:][:1]
+    return product(dict.fromkeys((*last, *listed[-1:])), rewinds)
 
 
-def _play(spec: Spec, results: Results, ends: dict[Trained, End], steps_per_epoch: int | None) -> list[Training]:
+def _play(
+    spec: Spec, results: Results, ends: dict[Trained, End], steps_per_epoch: int | None, knees: Knees
+) -> list[Training]:
     """The trainings from these results to the end of the run; `ends` gains theirs.
 
     What is wanted only after others are settled has waited for all of them.
     """
-    full = spec.model_copy(update={"grid": spec.grid.model_copy(update={"search": "full"})})
     selected, played = bool(ends), list[Training]()
-    while units := [unit for unit in wanted(full, results) if unit not in ends and not isinstance(unit, Finish)]:
+    while units := [unit for unit in wanted(spec, results) if unit not in ends and not isinstance(unit, Finish)]:
         settled = End(*(max(column) for column in zip(*ends.values(), strict=True))) if ends else End(0, -1)
         for unit in units:
             end, amount = _end(spec, unit, settled, ends, steps_per_epoch), amount_of(spec, unit, steps_per_epoch)
-            at_most = selected or _in_doubt(spec, unit)
+            at_most = selected or _ends_early(spec, unit)
             played.append(Training(stage_of(spec, unit), amount, *end, at_most, *disk_of(spec, unit)))
-        results = _with(results, _results(spec, units, steps_per_epoch))
+        results = _with(results, _results(spec, units, steps_per_epoch, knees))
     return played
 
 
@@ -98,29 +123,30 @@ def _end(spec: Spec, unit: Trained, settled: End, ends: dict[Trained, End], step
     return ends[unit]
 
 
-def _in_doubt(spec: Spec, unit: Trained) -> bool:
-    """Whether an adaptive search, or a chain that ends early, may leave this unit of the grid out."""
-    if not isinstance(unit, Cell) or unit.threshold is not None or stage_of(spec, unit) == "methods":
-        return False
-    ends = spec.grid.min_accuracy is not None and (unit.level or 1) > 1
-    return ends or spec.grid.search == "adaptive"
+def _ends_early(spec: Spec, unit: Trained) -> bool:
+    """Whether a chain may end before this unit."""
+    grown = isinstance(unit, Cell) and (unit.level or 1) > 1 and stage_of(spec, unit) != "methods"
+    return grown and spec.grid.min_accuracy is not None
 
 
-def _fault(unit: Cell, ticket: Ticket | None) -> tuple[str, ...]:
-    """Nothing up to the level that is to pass, at its rewind point; else what forbids it, whatever the tolerance."""
-    if ticket is None or unit.sparsity is None or unit.sparsity > ticket[0] or unit.rewind != ticket[1]:
-        return ("made up",)
-    return ()
+def _left_out(spec: Spec, stage: str) -> bool:
+    """Whether an adaptive search may leave out trainings of this stage of the grid."""
+    return spec.grid.search == "adaptive" and stage in ("tickets", "arms", "controls", "checkpoints")
+
+
+def _fault(spec: Spec, unit: Cell, knees: Knees) -> tuple[str, ...]:
+    """Nothing up to the knee of the rewind point, then what forbids that the last seed passes, whatever the
+    tolerance."""
+    passes = unit.sparsity is not None and unit.sparsity <= knees.get(unit.rewind, -1.0)
+    return () if passes or unit.seed != spec.seeds[-1] else ("made up",)
 
 
 def _with(results: Results, more: Results) -> Results:
     return Results({**results.done, **more.done}, results.finished | more.finished)
 
 
-def _results(
-    spec: Spec, units: Iterable[Trained], steps_per_epoch: int | None, ticket: Ticket | None = None
-) -> Results:
-    """Results that have the walk of this ticket's rewind point pass up to it, and no other level."""
+def _results(spec: Spec, units: Iterable[Trained], steps_per_epoch: int | None, knees: Knees) -> Results:
+    """Results that have each rewind point match up to its knee, those without one nowhere."""
     steps, done, finished = steps_per_epoch or LONG, dict[str, CellResult](), set[str]()
     kept = {str(step.canonical(steps)): "" for step in (Step(), *spec.grid.rewind)}
     for unit in units:
@@ -129,7 +155,7 @@ def _results(
             done[unit.id] = MADE_UP.model_copy(update={**dense, "kind": "dense", "validation_top1": 0.5})
         elif isinstance(unit, Cell):
             given = {key: getattr(unit, key) for key in ("seed", "sparsity", "rewind", "control", "level", "threshold")}
-            done[unit.id] = MADE_UP.model_copy(update={**given, "id": unit.id, "collapsed": _fault(unit, ticket)})
+            done[unit.id] = MADE_UP.model_copy(update={**given, "id": unit.id, "collapsed": _fault(spec, unit, knees)})
         else:
             finished.add(unit.id)
     return Results(done, frozenset(finished))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate, groupby
+from statistics import median
 from typing import Any
 
 from lth.errors import DataError
@@ -60,7 +61,8 @@ class Plan:
     are known.
 
     However many workers there are, `longest_chain_epochs` must be trained one after the other, and no more than
-    `most_at_once` trainings are under way at the same time. `time` is None where nothing was measured.
+    `most_at_once` trainings are under way at the same time. `searched_tickets` are those that an adaptive search may
+    come to, the median over places of the knee. `time` is None where nothing was measured.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Plan:
     longest_chain_epochs: float | None
     longest_chain_steps: int | None
     most_at_once: int
+    searched_tickets: int | None = None
     time: WallTime | None = None
 
     @property
@@ -122,12 +125,21 @@ class Scale:
 
 
 def added_up(
-    scale: Scale, courses: Sequence[Sequence[Training]], facts: Mapping[str, Any] | None, workers: int
+    scale: Scale,
+    courses: Sequence[Sequence[Training]],
+    searches: Sequence[Sequence[Training]],
+    facts: Mapping[str, Any] | None,
+    workers: int,
 ) -> Plan:
-    """Returns the plan of the courses that a run may take: of every stage the most in any of them."""
+    """Returns the plan of the courses that a run may take: of every stage the most in any of them.
+
+    An adaptive search takes its turns one after the other: then the longest chain, and how many trainings are under
+    way, are those of the `searches`.
+    """
     stages = [[_stage(scale, kind, course) for course in courses] for kind in STAGES]
-    chain = max(one.chain for course in courses for one in course)
-    times = [_time(scale.spec, course, facts, workers) for course in courses] if facts else []
+    chain = max(one.chain for course in (*courses, *searches) for one in course)
+    times = [_time(scale.spec, course, chain, facts, workers) for course in courses] if facts else []
+    tickets = [sum(one.stage == "tickets" for one in course) for course in searches]
     known = [time for time in times if time is not None]
     return Plan(
         name=scale.spec.name,
@@ -136,7 +148,8 @@ def added_up(
         stages=tuple(_most(of_kind) for of_kind in stages),
         longest_chain_epochs=scale.epochs(chain),
         longest_chain_steps=scale.steps(chain),
-        most_at_once=max(map(_most_at_once, courses)),
+        most_at_once=max(map(_most_at_once, searches or courses)),
+        searched_tickets=round(median(tickets)) if tickets else None,
         time=max(known, key=lambda time: time.serial_seconds, default=None),
     )
 
@@ -189,13 +202,15 @@ def _most_at_once(course: Sequence[Training]) -> int:
     return max(accumulate(change for _, change in sorted(changes)))
 
 
-def _time(spec: Spec, course: Sequence[Training], facts: Mapping[str, Any], workers: int) -> WallTime | None:
+def _time(
+    spec: Spec, course: Sequence[Training], chain: int, facts: Mapping[str, Any], workers: int
+) -> WallTime | None:
     kinds = sorted(course, key=lambda one: (one.wave, STAGES.index(one.stage)))
     works: list[Work] = []
     for (wave, kind), found in groupby(kinds, key=lambda one: (one.wave, one.stage)):
         amounts = [one.amount for one in found]
         works.append(Work(len(amounts), sum(amounts), kind.endswith(LIKE_DENSE), wave))
-    return predict(spec, works, max(one.chain for one in course), facts, workers)
+    return predict(spec, works, chain, facts, workers)
 
 
 def _row(stage: Stage) -> tuple[str, ...]:

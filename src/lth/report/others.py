@@ -49,7 +49,7 @@ def others(groups: Groups, winner: Winner) -> Figure | None:
     chart = _lines(groups, rows, names, ends)
     told = ", ".join(f"{name} {_sparsest(rows, name)}" for name in names)
     alt = f"Line chart of validation accuracy against density. At the sparsest level of each: {told}."
-    caption = f"Means over seeds; the arms and rewinding at rewind point {step}, the black line is the dense network. "
+    caption = f"Means over seeds; the arms and rewinding at rewind point {step}, the line across is the dense network. "
     caption += "How much each trained stands in the table."
     caption += "" if ends is None else f" The axis starts at {ends[0]:g} %; what lies below is cut off."
     return Figure("others", "Other ways to prune", caption, alt, finished(chart, alt, 320))

@@ -23,7 +23,7 @@ from lth.report.heat_map import heat_map
 from lth.report.others import arm_rows, others
 from lth.report.palette import custom_properties, light
 from lth.report.summary import Group, Groups, groups
-from lth.report.verdicts import tally, tests, verdict_rows
+from lth.report.verdicts import corrections, tally, verdict_rows
 from lth.results import tables
 from lth.results.select import select_winner
 from lth.results.selection import Selection
@@ -201,7 +201,7 @@ def _controls(selection: Selection) -> list[str]:
 def _verdicts(selection: Selection) -> dict[str, Any]:
     """What stands above and below the table of verdicts."""
     chosen = selection.level_verdict
-    return {"said": tally(selection), "chosen": chosen.details if chosen else (), "tests": tests(selection)}
+    return {"said": tally(selection), "chosen": chosen.details if chosen else (), "tests": corrections(selection)}
 
 
 def _failure(failure: Failure) -> dict[str, str]:

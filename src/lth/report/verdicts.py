@@ -56,7 +56,7 @@ def tally(selection: Selection) -> str:
     return text if chosen is None else f"{text} {chosen.sentence}"
 
 
-def tests(selection: Selection) -> list[str]:
+def corrections(selection: Selection) -> list[str]:
     """Returns the tests of the table and how each is corrected for the number of levels."""
     found: dict[tuple[str, str], dict[str, None]] = {}
     for one in (evidence for verdict in selection.verdicts for evidence in verdict.evidence):

@@ -12,7 +12,7 @@ from lth.results.wording import brackets, count, points, share, size
 from lth.runs.records import CellResult
 from lth.spec.schema import Spec
 from lth.spec.step import Step
-from lth.spec.variants import VARIANTS
+from lth.spec.variants import VARIANTS, place
 
 DataName = Literal["validation", "test"]
 
@@ -61,6 +61,8 @@ def compare_controls(
     sparsity, rewind = candidate
     made: list[Comparison | None] = []
     for control in spec.grid.controls:
+        if place(spec, control, sparsity, rewind)[0] != control and "reinit" in spec.grid.controls:
+            continue  # trained to k = 0 a reinitialisation is just that
         if test:
             made.append(_compare(spec, found, control, sparsity, rewind, "test"))
         made += [_compare(spec, found, control, level, rewind, "validation") for level in levels]

@@ -49,10 +49,11 @@ def check_moments(spec: Spec, steps_per_epoch: int, at: object = None) -> None:
     lines: list[str] = []
     warmup = spec.train.schedule.warmup_epochs
     if warmup * steps_per_epoch >= last:
-        lines.append(
-            f"train.schedule.warmup_epochs: does not end before training does, at step {last} (found {warmup})"
-        )
-    for key, moments in (("train.schedule.milestones", milestones), ("grid.rewind", spec.grid.rewind)):
+        what = f"warm-up does not end before training does, at step {last}"
+        lines.append(f"train.schedule.warmup_epochs: {what} (found {warmup}). Lower it, or raise {_key(spec)}")
+    ranked = () if spec.prune.mask_from.step is None else (spec.prune.mask_from.step,)
+    named = {"train.schedule.milestones": milestones, "grid.rewind": spec.grid.rewind, "prune.mask_from": ranked}
+    for key, moments in named.items():
         late = [str(moment) for moment in moments if moment.index(steps_per_epoch) >= last]
         if late:
             what = f"not before the end of training, at step {last} = {of}"

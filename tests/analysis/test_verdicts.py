@@ -12,7 +12,8 @@ from lth.analysis.connectivity import PARTS, WAYS, Barrier, Line
 from lth.analysis.earliest import earliest
 from lth.analysis.measurement import Measured
 from lth.analysis.pairs import Pair, pairs
-from lth.analysis.rows import estimate, rows
+from lth.analysis.rows import rows
+from lth.results.estimate import estimate
 from lth.spec.step import Step
 
 MOMENTS = [Step(), Step(0, 150), Step(2), Step(4)]  # 100 steps an epoch

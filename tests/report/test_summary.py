@@ -10,7 +10,8 @@ from fake_run import FakeRun, grid_only, network, planted, spec_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lth.report.summary import Estimate, estimate, groups
+from lth.report.summary import groups
+from lth.results.estimate import Estimate, estimate
 from lth.results.statistics import mean
 from lth.runs.records import Results
 from lth.spec.step import Step

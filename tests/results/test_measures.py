@@ -11,7 +11,8 @@ from hypothesis import strategies as some
 from results.made import network
 from scipy import stats
 
-from lth.results.measures import MEASURES, Estimate, Question, estimate, ratio
+from lth.results.estimate import Estimate, estimate
+from lth.results.measures import MEASURES, Question, ratio
 from lth.runs.records import CellResult
 
 VALUES = some.lists(some.floats(0.5, 2), min_size=2, max_size=6)
@@ -36,20 +37,20 @@ def take(measure: str, asked: Question) -> Estimate:
 @given(VALUES)
 def test_the_interval_of_a_mean_is_students(values: list[float]) -> None:
     found = estimate(values)
-    assert found.value == pytest.approx(np.mean(values))
+    assert found.mean == pytest.approx(np.mean(values))
     half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
-    assert (found.low, found.high) == (pytest.approx(found.value - half), pytest.approx(found.value + half))
+    assert (found.low, found.high) == (pytest.approx(found.mean - half), pytest.approx(found.mean + half))
 
 
 @given(VALUES)
 def test_a_ratio_is_that_of_the_means_with_the_interval_of_its_residuals(second: list[float]) -> None:
     first = [3 * one + 0.1 * place for place, one in enumerate(second)]
     found = ratio(first, second)
-    assert found.value == pytest.approx(np.mean(first) / np.mean(second))
-    residuals = np.array(first) - found.value * np.array(second)
+    assert found.mean == pytest.approx(np.mean(first) / np.mean(second))
+    residuals = np.array(first) - found.mean * np.array(second)
     error = math.sqrt(np.sum(residuals**2) / (len(second) - 1) / len(second)) / np.mean(second)
     half = stats.t.ppf(0.975, len(second) - 1) * error
-    assert (found.low, found.high) == (pytest.approx(found.value - half), pytest.approx(found.value + half))
+    assert (found.low, found.high) == (pytest.approx(found.mean - half), pytest.approx(found.mean + half))
 
 
 def test_the_interval_of_a_ratio_covers_the_truth() -> None:
@@ -69,8 +70,8 @@ def test_one_seed_has_no_interval_and_no_time_no_ratio() -> None:
 
 def test_accuracies_are_those_of_the_end_or_of_early_stop() -> None:
     dense = seeds([0.90, 0.92])
-    assert take("test_accuracy", question("dense", dense=dense)).value == pytest.approx(0.91)
-    assert take("early_stop_accuracy", question("dense", dense=dense)).value == pytest.approx(0.92)
+    assert take("test_accuracy", question("dense", dense=dense)).mean == pytest.approx(0.91)
+    assert take("early_stop_accuracy", question("dense", dense=dense)).mean == pytest.approx(0.92)
 
 
 def test_differences_are_paired_where_seeds_go_together() -> None:
@@ -78,14 +79,14 @@ def test_differences_are_paired_where_seeds_go_together() -> None:
     for name in ("test_difference", "early_stop_difference"):
         found = take(name, question("ticket", ticket=ticket, dense=dense))
         wanted = stats.ttest_rel([0.91, 0.94, 0.90], [0.90, 0.92, 0.89]).confidence_interval(0.95)
-        assert found.value == pytest.approx(0.04 / 3)
+        assert found.mean == pytest.approx(0.04 / 3)
         assert (found.low, found.high) == (pytest.approx(wanted.low), pytest.approx(wanted.high))
 
 
 def test_earlier_is_what_is_left_of_the_ratio() -> None:
     asked = question("ticket", ticket=seeds([0.9] * 3, [600, 640, 620]), dense=seeds([0.9] * 3, [1000, 1010, 990]))
     times, share = take("early_stop_ratio", asked), take("early_stop_earlier", asked)
-    assert (times.value, share.value) == (pytest.approx(0.62), pytest.approx(0.38))
+    assert (times.mean, share.mean) == (pytest.approx(0.62), pytest.approx(0.38))
     assert times.low is not None
     assert share.high == pytest.approx(1 - times.low)
     assert not MEASURES["early_stop_ratio"].test
@@ -94,7 +95,7 @@ def test_earlier_is_what_is_left_of_the_ratio() -> None:
 def test_the_density_error_is_the_worst_of_all_networks() -> None:
     good, bad = seeds([0.9] * 2, density_prunable=0.8), seeds([0.9] * 2, density_prunable=0.66)
     found = take("density_error", question("good", "bad", beside="", densities=(0.8, 0.64), good=good, bad=bad))
-    assert found.value == pytest.approx(0.02)
+    assert found.mean == pytest.approx(0.02)
 
 
 def test_the_density_at_the_dense_level_is_that_of_the_sparsest_ticket_not_below() -> None:
@@ -105,5 +106,5 @@ def test_the_density_at_the_dense_level_is_that_of_the_sparsest_ticket_not_below
         "c": seeds([0.90, 0.90], density_prunable=0.1),
         "d": seeds([0.88, 0.88], density_prunable=0.05),
     }
-    assert take("density_at_dense_level", question(*tickets, dense=dense, **tickets)).value == pytest.approx(0.1)
-    assert take("density_at_dense_level", question("d", dense=dense, **tickets)).value == 1.0
+    assert take("density_at_dense_level", question(*tickets, dense=dense, **tickets)).mean == pytest.approx(0.1)
+    assert take("density_at_dense_level", question("d", dense=dense, **tickets)).mean == 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
@@ -11,18 +11,8 @@ from lth.analysis.connectivity import PARTS, STABLE, Way
 from lth.analysis.measurement import Measured
 from lth.analysis.pairs import Kind
 from lth.data.loader import Part
-from lth.results.statistics import difference, mean
+from lth.results.estimate import Estimate, estimate
 from lth.spec.step import Step
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """The mean over `n` seeds and its 95 % interval by Student's t; one seed has none."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    n: int
 
 
 @dataclass(frozen=True)
@@ -80,10 +70,3 @@ def _row(found: Sequence[Measured], way: Way) -> Row:
         loss_barrier={part: estimate(line[part].loss_barrier for line in lines) for part in PARTS},
         signs=estimate(one.signs for one in found),
     )
-
-
-def estimate(values: Iterable[float], resolution: float = 0.0) -> Estimate:
-    """Returns the mean of one value a seed; `resolution` is the step of one value, 1 / examples."""
-    seen = list(values)
-    low, high = difference(seen, [0.0] * len(seen), resolution).interval() or (None, None)
-    return Estimate(mean(seen), low, high, len(seen))

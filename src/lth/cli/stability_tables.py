@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from lth.analysis.likeness import Likeness
-from lth.analysis.rows import Estimate, Row
+from lth.analysis.rows import Row
 from lth.analysis.stability import Stability
 from lth.cli.tables import percent
+from lth.results.estimate import Estimate
 from lth.results.wording import share
 
 TITLES = {

@@ -7,7 +7,8 @@ from typing import Any
 
 from lth.report.chart import Figure, dashed, data, density_x, finished, log_ticks, ordered
 from lth.report.palette import mark, ramp, var
-from lth.report.summary import Groups, estimate, title
+from lth.report.summary import Groups, title
+from lth.results.estimate import estimate
 from lth.results.wording import count, share
 from lth.runs.records import CellResult
 from lth.spec.step import Step

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from lth.report.summary import Estimate, Groups, estimate, title
+from lth.report.summary import Groups, title
+from lth.results.estimate import Estimate, estimate
 from lth.results.selection import Selection
 from lth.results.wording import brackets, count, percent, points, share
 from lth.runs.records import CellResult

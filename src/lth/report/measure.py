@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lth.report.summary import Estimate, Group, Groups, Value, accuracy
+from lth.report.summary import Group, Groups, Value, accuracy
+from lth.results.estimate import Estimate
 from lth.results.wording import percent, points, share
 from lth.runs.records import CellResult
 

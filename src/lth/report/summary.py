@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from lth.results.statistics import Difference, difference, mean, quantile, sd
-from lth.results.wording import percent
+from lth.results.estimate import Estimate, estimate
+from lth.results.statistics import Difference, difference, mean
 from lth.runs.records import CellResult, Results
 from lth.spec.schema import Spec
 from lth.spec.step import Step
@@ -17,7 +16,6 @@ from lth.spec.variants import VARIANTS, place
 Stage = Literal["grid", "confirmation"]
 Kind = Literal["dense", "ticket", "control", "arm", "method"]
 Value = Callable[[CellResult], float]
-CONFIDENCE = 0.95
 
 
 def accuracy(result: CellResult) -> float:
@@ -29,29 +27,6 @@ def title(control: str) -> str:
     """Returns what charts and tables call a variant: "shuffled mask" for "shuffled_mask"."""
     first, _, rest = VARIANTS[control].words.partition(" ")
     return rest if first in ("the", "a", "its") else VARIANTS[control].words
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over `n` seeds with its two-sided 95 % Student interval; one seed has no interval."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    n: int
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Returns the interval of a share, cut to [0, 1]; the mean twice where there is none."""
-        low, high = (self.mean if end is None else end for end in (self.low, self.high))
-        return max(low, 0.0), min(high, 1.0)
-
-    def words(self, digits: int = 2) -> str:
-        """Returns "97.63 % [97.20, 98.06]", or the mean alone where there is no interval."""
-        if self.low is None:
-            return percent(self.mean, digits)
-        low, high = self.ends
-        return f"{percent(self.mean, digits)} [{100 * low:.{digits}f}, {100 * high:.{digits}f}]"
 
 
 @dataclass(frozen=True)
@@ -149,15 +124,6 @@ class Groups:
             return None
         tickets, denses = [value(result) for result, _ in both], [value(dense) for _, dense in both]
         return difference(tickets, denses, 1 / min(dense.validation_examples for _, dense in both))
-
-
-def estimate(values: Sequence[float]) -> Estimate:
-    """Returns the mean of at least one value with its interval."""
-    centre = mean(values)
-    if len(values) < 2:
-        return Estimate(centre, None, None, len(values))
-    half = quantile((1 + CONFIDENCE) / 2, len(values) - 1) * sd(values) / math.sqrt(len(values))
-    return Estimate(centre, centre - half, centre + half, len(values))
 
 
 def groups(spec: Spec, results: Results) -> Groups:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from lth.report.summary import Estimate, Group, Groups
+from lth.report.summary import Group, Groups
+from lth.results.estimate import Estimate
 from lth.results.statistics import Difference
 from lth.results.wording import brackets, points, share
 from lth.spec.step import Step

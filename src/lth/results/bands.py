@@ -11,8 +11,9 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from lth.results.estimate import Estimate
 from lth.results.index import index, progress
-from lth.results.measures import MEASURES, Estimate, Question
+from lth.results.measures import MEASURES, Question
 from lth.results.wording import listed
 from lth.runs.records import CellResult, Results
 from lth.spec.recipe import Section
@@ -106,7 +107,7 @@ def _row(band: Band, spec: Spec, results: Results, whole: bool) -> Row:
     broken = [one.id for name in _networks(band) for one in trained(name) if not one.audit.passed]
     if broken:
         return Row(band, "outside", ours, f"audit not passed: {listed(broken[:3])}")
-    return Row(band, "inside" if band.holds(ours.value) else "outside", ours)
+    return Row(band, "inside" if band.holds(ours.mean) else "outside", ours)
 
 
 def unit(name: str, seed: int) -> str:

@@ -18,7 +18,7 @@ HEAD = ("what", "paper", "band", "ours", "95 % interval", "")
 def cells(row: Row) -> tuple[str, str, str, str, str, str]:
     """Returns the row in words, in the columns of HEAD."""
     unit, ours = MEASURES[row.band.measure].unit, row.ours
-    mine = "-" if ours is None else amount(ours.value, unit)
+    mine = "-" if ours is None else amount(ours.mean, unit)
     interval = "" if ours is None or ours.low is None or ours.high is None else span(ours.low, ours.high, unit)
     return row.band.what, row.band.paper, limits(row.band), mine, interval, row.verdict
 
@@ -91,7 +91,7 @@ def as_json(row: Row) -> dict[str, Any]:
     """Returns the row for scripts; accuracies and differences are fractions."""
     band, ours = row.band, row.ours
     interval = None if ours is None or ours.low is None else [ours.low, ours.high]
-    value = None if ours is None or math.isinf(ours.value) else ours.value
+    value = None if ours is None or math.isinf(ours.mean) else ours.mean
     return {
         "what": band.what, "paper": band.paper, "source": band.source, "low": band.low, "high": band.high,
         "ours": value, "interval": interval, "verdict": row.verdict, "note": row.note,

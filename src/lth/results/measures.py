@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from lth.results.estimate import Estimate, estimate
 from lth.results.statistics import Difference, difference, mean, quantile, sd
 from lth.runs.records import CellResult
 
@@ -14,15 +15,6 @@ Trained: TypeAlias = Callable[
     [str], Sequence[CellResult]
 ]  # "l07-r0-reinit" -> that network of every seed, in their order
 Unit = Literal["percent", "points", "error", "share", "times"]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over the seeds and its two-sided 95 % interval of Student's t; no interval from one seed."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +80,7 @@ def _early_stop_earlier(question: Question) -> Estimate:
     """By which share of the other's steps the early stop comes sooner: 1 - their ratio."""
     found = _early_stop_ratio(question)
     low, high = found.high, found.low
-    return Estimate(1 - found.value, None if low is None else 1 - low, None if high is None else 1 - high)
+    return Estimate(1 - found.mean, None if low is None else 1 - low, None if high is None else 1 - high)
 
 
 def _density_error(question: Question) -> Estimate:
@@ -116,15 +108,6 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-def estimate(values: Sequence[float]) -> Estimate:
-    """Returns the mean of the values with its interval."""
-    n, centre = len(values), mean(values)
-    if n == 1:
-        return Estimate(centre)
-    half = quantile(0.975, n - 1) * sd(values) / math.sqrt(n)
-    return Estimate(centre, centre - half, centre + half)
-
-
 def ratio(first: Sequence[float], second: Sequence[float]) -> Estimate:
     """Returns mean(first) / mean(second) of values paired by seed; infinite, without interval, where the second is 0.
 
@@ -139,4 +122,4 @@ def ratio(first: Sequence[float], second: Sequence[float]) -> Estimate:
         return Estimate(value)
     residuals = [one - value * other for one, other in zip(first, second, strict=True)]
     half = quantile(0.975, n - 1) * sd(residuals) / math.sqrt(n) / abs(below)
-    return Estimate(value, value - half, value + half)
+    return Estimate(value, value - half, value + half, n)

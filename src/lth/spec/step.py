@@ -14,6 +14,19 @@ from lth.spec.values import refused
 _PATTERN = re.compile(r"(?:([0-9]{1,9})ep)?(?:([0-9]{1,9})it)?")
 
 
+def _written_as(kind: Any, cure: str) -> core_schema.CoreSchema:
+    """How pydantic reads and writes a moment, which its own `parse` and `str` turn into text and back."""
+
+    def read(value: Any) -> Any:
+        try:
+            return value if isinstance(value, kind) else kind.parse(value)
+        except ValueError:
+            raise refused("not a moment of training", cure) from None
+
+    written = core_schema.plain_serializer_function_ser_schema(str)
+    return core_schema.no_info_plain_validator_function(read, serialization=written)
+
+
 @dataclass(frozen=True, order=True)
 class Step:
     """A moment of training: so many whole epochs plus so many iterations (optimizer steps)."""
@@ -46,15 +59,7 @@ class Step:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        def read(value: Any) -> Step:
-            try:
-                return value if isinstance(value, Step) else cls.parse(value)
-            except ValueError:
-                raise refused("not a moment of training", 'Write it as "2ep", "500it", "3ep12it" or "0"') from None
-
-        return core_schema.no_info_plain_validator_function(
-            read, serialization=core_schema.plain_serializer_function_ser_schema(str)
-        )
+        return _written_as(cls, 'Write it as "2ep", "500it", "3ep12it" or "0"')
 
 
 @dataclass(frozen=True)
@@ -82,12 +87,4 @@ class MaskFrom:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        def read(value: Any) -> MaskFrom:
-            try:
-                return value if isinstance(value, MaskFrom) else cls.parse(value)
-            except ValueError:
-                raise refused("not a moment of training", 'Write it as "50%", "20ep" or "500it"') from None
-
-        return core_schema.no_info_plain_validator_function(
-            read, serialization=core_schema.plain_serializer_function_ser_schema(str)
-        )
+        return _written_as(cls, 'Write it as "50%", "20ep" or "500it"')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -182,8 +183,9 @@ def test_a_group_that_runs_out_of_memory_is_halved_and_keeps_its_bits(
 ) -> None:
     run = shutil.copytree(ranked, tmp_path / "run")
     said = limited(run, 150, "after the estimate")
-    assert "4 tickets do not fit in memory; going on with 2 (RuntimeError: " in said
-    assert "can't allocate memory" in said
+    # Whether the training or the writing of weights is the first to find none left, a few MiB decide.
+    either = r"(RuntimeError: .*can't allocate memory|MemoryError: no memory left to write the weights)"
+    assert re.search(rf"4 tickets do not fit in memory; going on with 2 \({either}", said), said
     assert "failed" not in said
     assert hashes(open_run(run)) == undisturbed
     assert len(undisturbed) == 1 + 4

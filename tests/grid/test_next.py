@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from grid.worlds import add, small_spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,9 @@ from lth.grid.unit import Cell, Checkpoint, Dense, Finish
 from lth.results.select import candidate, neighbours
 from lth.runs.records import Results
 from lth.spec import Spec, Step
+from lth.spec.variants import VARIANTS
+
+KINDS = ("control", "arm", "method")
 
 
 def everything(spec, results=None, **options) -> Results:
@@ -34,6 +38,24 @@ def test_dense_first_then_the_grid_then_controls_and_confirmation_then_finish() 
     knee, confirmation = 2 * 2 * 2, 2 * (1 + 2)  # winner 0.9 has one neighbour; two controls, two seeds
     assert len(cells) == len(set(cells)) == grid + knee + confirmation
     assert {cell.seed for cell in cells} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("iterative", [False, True])
+@pytest.mark.parametrize("rewind", [["1ep"], ["0", "1ep"]])
+def test_everything_a_spec_can_name_gets_ready_and_is_finished(iterative: bool, rewind: list[str]) -> None:
+    """Whatever stands beside the tickets, also where 0 is no rewind point, and levels have chains."""
+    names = {
+        kind: [name for name, one in VARIANTS.items() if one.kind == kind] for kind in ("control", "arm", "method")
+    }
+    grid = {"rewind": rewind, "controls": names["control"], "controls_at": "all", "arms": names["arm"]}
+    grid |= {"methods": names["method"], **({"levels": 3} if iterative else {"sparsities": [0.5, 0.8]})}
+    prune = {"method": "iterative", "rate": 0.4} if iterative else {}
+    spec = small_spec(grid=grid, prune=prune)
+    results = everything(spec)
+    assert any(name.startswith("finish-") for name in results.finished)
+    trained = {result.control for result in results.done.values()}
+    assert trained == {None, *VARIANTS}
+    assert [unit.id for unit in wanted(spec, results) if not results.settled(unit.id)] == []
 
 
 def test_controls_everywhere_need_no_winner() -> None:

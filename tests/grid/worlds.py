@@ -35,6 +35,7 @@ def result(spec: Spec, unit: Dense | Cell, accuracy: float = 0.9) -> CellResult:
     return CellResult(
         id=unit.id, kind="cell" if cell else "dense", key="k", dataset_id="d", seed=unit.seed,
         sparsity=cell and cell.sparsity, rewind=cell and cell.rewind, control=cell and cell.control, order="fresh",
+        level=cell and cell.level, threshold=cell and cell.threshold,
         attempt="a", files={}, checkpoints={} if cell else kept, weights_sha256=f"hash of {unit.id}",
         audit=Audit(passed=True, checks={"ok": True}), numerics={"torch": "x"}, first_step=0, last_step=40,
         steps_per_epoch=STEPS_PER_EPOCH, epochs=4, seconds=1, host="h", finished_at="t", train_examples=80,

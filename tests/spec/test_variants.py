@@ -36,7 +36,7 @@ def test_the_table_holds_exactly_what_a_spec_may_name() -> None:
         ("reinit", ("reinit", 0.8, "0"), ("reinit", 0.75, "2ep")),
         ("reinit_k", ("reinit_k", 0.8, "2ep"), ("reinit_k", 0.75, "2ep")),
         ("shuffled_mask", ("shuffled_mask", 0.8, "2ep"), ("shuffled_mask", 0.75, "2ep")),
-        ("small_dense", ("small_dense", 0.8, "0"), ("small_dense", 0.75, "0")),
+        ("small_dense", ("small_dense", 0.8, "0"), ("small_dense", 0.75, "2ep")),
         ("small_dense_flops", ("small_dense_flops", 0.8, "0"), ("small_dense_flops", 0.75, "2ep")),
         ("dense_long", ("dense_long", 0.5, "0"), ("dense_long", 0.75, "0")),
         ("snip", ("snip", 0.8, "0"), ("snip", 0.75, "0")),

@@ -58,7 +58,7 @@ class Variant:
     @property
     def needs_mask(self) -> bool:
         """Returns whether the ticket's mask must be known first; otherwise one network serves all rewind points."""
-        return self.mask in TRAINED_MASKS or self.network == "equal_multiply_adds"
+        return self.kind != "method" and (self.mask in TRAINED_MASKS or self.network != "same")
 
 
 VARIANTS: dict[str, Variant] = {

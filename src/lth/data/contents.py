@@ -55,7 +55,8 @@ def _pixels(path: Path, rows: int, manifest: Manifest) -> None:
 
 
 def _column(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Returns an array int64 of `shape`. Raises DataError. Read, not mapped: a file that shrinks would kill the process."""
+    """Returns an array int64 of `shape`. Raises DataError."""
+    # Read, not mapped: a mapped file that shrinks would kill the process.
     header = read_header(path)
     if header.dtype != np.dtype("<i8") or header.shape != shape:
         raise DataError(f"holds {header.dtype} {header.shape}, not int64 {shape}")

@@ -8,13 +8,13 @@ import os
 import threading
 from pathlib import Path
 
-from lth.data.checksum import PIECE, Told, file_sha256, quiet
+from lth.data.checksum import PIECE, Told, file_sha256
 from lth.data.manifest import File
 from lth.errors import DataError
 
 
 def copy_checked(
-    source: Path, target: Path, file: File, told: Told = quiet, stop: threading.Event | None = None
+    source: Path, target: Path, file: File, told: Told, stop: threading.Event
 ) -> None:
     """Returns nothing; `target` is a copy of `source`, synced, and read back with the sha256 of `file`.
 
@@ -37,7 +37,7 @@ def copy_checked(
         temporary.unlink(missing_ok=True)
 
 
-def _write(source: Path, temporary: Path, file: File, told: Told, stop: threading.Event | None) -> None:
+def _write(source: Path, temporary: Path, file: File, told: Told, stop: threading.Event) -> None:
     copied, buffer = 0, memoryview(bytearray(PIECE))
     with source.open("rb", buffering=0) as read, temporary.open("wb") as write:
         while count := read.readinto(buffer):
@@ -46,7 +46,7 @@ def _write(source: Path, temporary: Path, file: File, told: Told, stop: threadin
                 break
             write.write(buffer[:count])
             told(count)
-            if stop is not None and stop.is_set():
+            if stop.is_set():
                 raise InterruptedError("told to stop")
         write.flush()
         os.fsync(write.fileno())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from lth.data.checksum import Told, quiet
 from lth.data.download import PATIENT, Patience
@@ -99,7 +100,7 @@ def _retrieve(item: Item, folder: Path, patience: Patience, told: Told) -> str |
     except ImportError as problem:
         raise MissingExtraError("pooch", "data", "fetching a data set by its name") from problem
     pooch.get_logger().setLevel("ERROR")
-    bring = partial(_bring, item=item, folder=folder, patience=patience, told=told)
+    bring: Any = partial(_bring, item=item, folder=folder, patience=patience, told=told)
     try:
         pooch.retrieve(item.url, f"sha256:{item.sha256}", item.name, folder, downloader=bring)
     except DataError as problem:

@@ -12,13 +12,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from lth.data.checksum import file_sha256
 from lth.data.manifest import HEADER_BYTES
 from lth.runs.files import disk_errors
 
 if TYPE_CHECKING:
     from PIL import Image
-
-CHUNK = 1 << 20
 
 
 def npy_header(rows: int, size: int) -> bytes:
@@ -26,15 +25,6 @@ def npy_header(rows: int, size: int) -> bytes:
     text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({rows}, {size}, {size}, 3), }}"
     start = b"\x93NUMPY\x01\x00" + struct.pack("<H", HEADER_BYTES - 10)
     return start + text.encode().ljust(HEADER_BYTES - 11) + b"\n"
-
-
-def file_sha256(path: Path) -> str:
-    """Returns the sha256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 class ShardFile:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lth.data.shard_file import file_sha256
+from lth.data.checksum import file_sha256
 from lth.runs.files import atomic_write, sha256_of
 
 ENDINGS = {"raw": "npy", "jpeg": "jpegs"}

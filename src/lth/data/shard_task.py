@@ -6,7 +6,7 @@ import re
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -113,24 +113,21 @@ def _make(task: Task, folder: Path) -> Record:
 
 
 def _pictures(task: Task, rows: _Rows) -> Iterator[tuple[Entry, Picture, int]]:
-    from lth.data.image import picture
+    """Yields what can be decoded; what cannot is noted among the failures."""
     from lth.data.reading import READERS
 
     read = READERS[task.kind]
     for entry in task.entries:
         try:
             raw = _read(read, entry)
-            made = picture(raw.content, task.recipe.size, task.recipe.policy)
-        except (DataError, MissingExtraError):
-            raise
-        except MemoryError as problem:  # tells of the machine, not of the image
-            cure = "Use fewer workers on this machine."
-            raise DataError("not enough memory to decode the image", at=entry.name, cure=cure) from problem
-        # Pillow's decoders let nearly any exception through when a file is damaged.
-        except Exception as problem:
+        except ValueError as problem:
             rows.failures.append((entry.name, _reason(problem)))
             continue
-        yield entry, made, _label(entry, raw)
+        made = _decoded(raw, entry, task.recipe)
+        if isinstance(made, str):
+            rows.failures.append((entry.name, made))
+        else:
+            yield entry, made, _label(entry, raw)
 
 
 def _read(read: Callable[[Entry], Raw], entry: Entry) -> Raw:
@@ -139,6 +136,20 @@ def _read(read: Callable[[Entry], Raw], entry: Entry) -> Raw:
     except OSError as problem:
         cure = "See that every worker can read it, and run the same command again."
         raise DataError(f"{entry.name} cannot be read: {problem}", at=entry.path, cure=cure) from problem
+
+
+def _decoded(raw: Raw, entry: Entry, recipe: Recipe) -> Picture | str:
+    """Returns the image of the row, or why there is none."""
+    from lth.data.image import picture
+
+    try:
+        return picture(raw.content, recipe.size, recipe.policy)
+    except MemoryError as problem:  # tells of the machine, not of the image
+        cure = "Use fewer workers on this machine."
+        raise DataError("not enough memory to decode the image", at=entry.name, cure=cure) from problem
+    # Pillow's decoders let nearly any exception through when a file is damaged.
+    except Exception as problem:
+        return _reason(problem)
 
 
 def _label(entry: Entry, raw: Raw) -> int:
@@ -183,8 +194,3 @@ def _check_versions(task: Task) -> None:
 
 def _shown(found: dict[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
-
-
-def as_json(recipe: Recipe) -> dict[str, object]:
-    """Returns the recipe as JSON values."""
-    return asdict(recipe)

@@ -135,7 +135,7 @@ def npy_bytes(array: np.ndarray) -> bytes:
 
 
 def written(name: str) -> str:
-    r"""Returns a name as it stands in manifest and index: control characters, lone surrogates and "\" as \xNN, \uNNNN."""
+    r"""Returns a name as manifest and index hold it: "\" and what cannot be printed are written \xNN or \uNNNN."""
     if name.isprintable() and "\\" not in name:
         return name
     return "".join(letter if letter.isprintable() and letter != "\\" else _escaped(letter) for letter in name)

@@ -152,7 +152,7 @@ def record_folder(work: Path, part: str) -> Path:
 
 
 def compare(path: Path, plan: Plan, cure: str) -> None:
-    """Returns nothing where the record in `path` is that of `plan`. Raises DataError naming what differs, and `cure`."""
+    """Returns nothing where the record in `path` is that of `plan`. Raises DataError naming what differs."""
     try:
         there = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as problem:

@@ -40,6 +40,7 @@ app.command("stability")(stability)
 app.command("doctor")(doctor)
 app.add_typer(data, name="data")
 app.add_typer(ticket, name="ticket")
+app.add_typer(data, name="data")
 
 
 def _version(wanted: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from lth.data.manifest import HEADER_BYTES, Manifest
-from lth.data.npy import read_header
+from lth.data.npy import read_array, read_shape
 from lth.errors import DataError
 
+INT64 = np.dtype("<i8")
 LONGEST_LINE = 1 << 16
 
 Problem = tuple[str, str]  # a file's name, and what is wrong with it
@@ -47,38 +47,26 @@ def _told(name: str, look: Callable[[], None]) -> list[Problem]:
 
 
 def _pixels(path: Path, rows: int, manifest: Manifest) -> None:
-    header, side = read_header(path), manifest.preprocessing.size
+    shape, begin = read_shape(path, np.dtype(np.uint8))
+    side = manifest.preprocessing.size
     wanted = (rows, side, side, manifest.channels)
-    if header.dtype != np.uint8 or header.shape != wanted or header.begin != HEADER_BYTES:
-        found = f"{header.dtype} {header.shape} from byte {header.begin} on"
-        raise DataError(f"holds {found}, not uint8 {wanted} from byte {HEADER_BYTES} on")
-
-
-def _column(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Returns an array int64 of `shape`. Raises DataError."""
-    # Read, not mapped: a mapped file that shrinks would kill the process.
-    header = read_header(path)
-    if header.dtype != np.dtype("<i8") or header.shape != shape:
-        raise DataError(f"holds {header.dtype} {header.shape}, not int64 {shape}")
-    values = np.fromfile(path, header.dtype, offset=header.begin)
-    if values.size != math.prod(shape):
-        raise DataError(f"holds {values.size} numbers, not {math.prod(shape)}", at=path)
-    return values.reshape(shape)
+    if shape != wanted or begin != HEADER_BYTES:
+        raise DataError(f"holds {shape} from byte {begin} on, not {wanted} from byte {HEADER_BYTES} on", at=path)
 
 
 def labels_of(folder: Path, manifest: Manifest) -> np.ndarray:
     """Returns the labels of a part, int64 (n,). Raises DataError where the file is damaged."""
-    return _column(folder / manifest.labels.name, (manifest.n,))
+    return read_array(folder / manifest.labels.name, INT64, (manifest.n,))
 
 
 def offsets_of(folder: Path, manifest: Manifest) -> np.ndarray:
     """Returns begin and end of every row within its shard, int64 (n,2). Raises DataError where the file is damaged."""
     assert manifest.offsets is not None, "offsets belong to the codec jpeg"
-    return _column(folder / manifest.offsets.name, (manifest.n, 2))
+    return read_array(folder / manifest.offsets.name, INT64, (manifest.n, 2))
 
 
 def _labels(path: Path, manifest: Manifest) -> None:
-    labels, classes = _column(path, (manifest.n,)), len(manifest.classes)
+    labels, classes = read_array(path, INT64, (manifest.n,)), len(manifest.classes)
     outside = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(outside):
         row = int(outside[0])
@@ -86,7 +74,7 @@ def _labels(path: Path, manifest: Manifest) -> None:
 
 
 def _offsets(path: Path, manifest: Manifest) -> None:
-    offsets, first = _column(path, (manifest.n, 2)), 0
+    offsets, first = read_array(path, INT64, (manifest.n, 2)), 0
     for shard in manifest.shards:
         begin, end = offsets[first : first + shard.rows].T
         joined = np.concatenate([[0], end])

@@ -13,6 +13,7 @@ from typing import Any
 from lth.data.checksum import Told, file_sha256, quiet
 from lth.data.contents import check_contents
 from lth.data.manifest import NAME, PARTS, File, Manifest, read_manifest
+from lth.data.prepare_plan import PLAN
 from lth.errors import DataError
 
 MOST_THREADS = 8
@@ -66,7 +67,7 @@ def verify(out: Path, *, quick: bool = False, jobs: int | None = None, told: Tol
     prepared data at all.
     """
     folders = part_folders(out)
-    findings = [Finding(name, "does not belong here") for name in _strays(out, set(PARTS))]
+    findings = [Finding(name, "does not belong here") for name in _strays(out, {*PARTS, PLAN})]
     if "train" not in folders:
         findings.append(Finding("train", "missing"))
     manifests: dict[str, Manifest] = {}

@@ -89,9 +89,7 @@ def test_the_published_sets_are_complete() -> None:
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
-def test_the_real_files_have_the_checksums_and_are_read(
-    web: Web, test_data: Path, tmp_path: Path, name: str
-) -> None:
+def test_the_real_files_have_the_checksums_and_are_read(web: Web, test_data: Path, tmp_path: Path, name: str) -> None:
     for file in SETS[name].files:
         web.files[f"/m/{file}"] = (test_data / name.replace("_", "-") / file).read_bytes()
     source = fetch(name, tmp_path / name, [web.url("/m")], QUICK)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import pickle
+import pickle  # noqa: TID251  # as Spark sends things
 import random
 import signal
 import subprocess
@@ -205,7 +205,8 @@ def test_two_at_once_bring_one_whole_file(web: Web, tmp_path: Path) -> None:
 
 def test_a_killed_fetch_goes_on_where_it_was(web: Web, tmp_path: Path) -> None:
     web.faults["/a"] = ["stall 40000"]
-    code = f"from lth.data.fetch_list import *; from pathlib import Path; fetch_item({item(web)!r}, Path({str(tmp_path)!r}))"
+    call = f"fetch_item({item(web)!r}, Path({str(tmp_path)!r}))"
+    code = f"from pathlib import Path; from lth.data.fetch_list import Item, fetch_item; {call}"
     part = tmp_path / "a.part"
     with subprocess.Popen([sys.executable, "-c", code]) as process:
         while not (part.exists() and part.stat().st_size >= 32768):
@@ -218,9 +219,9 @@ def test_a_killed_fetch_goes_on_where_it_was(web: Web, tmp_path: Path) -> None:
 
 
 def test_what_spark_sends_to_its_workers_can_be_sent(web: Web, tmp_path: Path) -> None:
-    bring = pickle.loads(pickle.dumps(partial(fetch_item, folder=tmp_path)))  # noqa: S301
-    report = good(bring(pickle.loads(pickle.dumps(item(web)))), tmp_path)  # noqa: S301
-    assert pickle.loads(pickle.dumps(report)) == report  # noqa: S301
+    bring = pickle.loads(pickle.dumps(partial(fetch_item, folder=tmp_path)))
+    report = good(bring(pickle.loads(pickle.dumps(item(web)))), tmp_path)
+    assert pickle.loads(pickle.dumps(report)) == report
 
 
 def test_a_full_list(tmp_path: Path) -> None:
@@ -307,4 +308,4 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert retry_after("soon") is None
     assert retry_after(" 7 ") == 7
     assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
-    assert 0 < (retry_after("Wed, 21 Oct 2099 07:28:00 GMT") or 0)
+    assert (retry_after("Wed, 21 Oct 2099 07:28:00 GMT") or 0) > 0

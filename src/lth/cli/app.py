@@ -38,7 +38,6 @@ app.command("report")(inspect.report)
 app.command("repro")(repro)
 app.command("stability")(stability)
 app.command("doctor")(doctor)
-app.add_typer(data, name="data")
 app.add_typer(ticket, name="ticket")
 app.add_typer(data, name="data")
 

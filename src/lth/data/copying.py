@@ -10,20 +10,23 @@ from pathlib import Path
 
 from lth.data.checksum import PIECE, Told, file_sha256
 from lth.data.manifest import File
+from lth.data.verify import wrong
 from lth.errors import DataError
 
+_CURE = "Prepare the data again, or copy them again from where they are whole."
 
-def copy_checked(
-    source: Path, target: Path, file: File, told: Told, stop: threading.Event
-) -> None:
+
+def copy_checked(source: Path, target: Path, file: File, told: Told, stop: threading.Event) -> None:
     """Returns nothing; `target` is a copy of `source`, synced, and read back with the sha256 of `file`.
 
     It appears under its name only then. Raises DataError naming the side that is damaged, or a full disk;
     InterruptedError once `stop` is set.
     """
     temporary = target.with_name(f".{target.name}.tmp")
+    if reason := wrong(source.parent, file, quick=True):  # before it is opened: it may be a pipe
+        raise DataError(reason, at=source, cure=_CURE)
     try:
-        _write(source, temporary, file, told, stop)
+        _write(source, temporary, told, stop)
         if file_sha256(temporary) != file.sha256:
             raise _damaged(source, target, file)
         os.replace(temporary, target)
@@ -37,13 +40,10 @@ def copy_checked(
         temporary.unlink(missing_ok=True)
 
 
-def _write(source: Path, temporary: Path, file: File, told: Told, stop: threading.Event) -> None:
-    copied, buffer = 0, memoryview(bytearray(PIECE))
+def _write(source: Path, temporary: Path, told: Told, stop: threading.Event) -> None:
+    buffer = memoryview(bytearray(PIECE))
     with source.open("rb", buffering=0) as read, temporary.open("wb") as write:
         while count := read.readinto(buffer):
-            copied += count
-            if copied > file.bytes:
-                break
             write.write(buffer[:count])
             told(count)
             if stop.is_set():
@@ -53,12 +53,6 @@ def _write(source: Path, temporary: Path, file: File, told: Told, stop: threadin
         if hasattr(os, "posix_fadvise"):  # so that the disk is read afterwards, not what memory still holds
             with contextlib.suppress(OSError):
                 os.posix_fadvise(write.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    if copied != file.bytes:
-        more = "more than " if copied > file.bytes else ""
-        raise DataError(f"{more}{min(copied, file.bytes)} bytes, {file.bytes} are expected", at=source, cure=_CURE)
-
-
-_CURE = "Prepare the data again, or copy them again from where they are whole."
 
 
 def _damaged(source: Path, target: Path, file: File) -> DataError:

@@ -214,7 +214,11 @@ def _locked(part: Path) -> Iterator[BinaryIO]:
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(file, fcntl.LOCK_EX)
             if _same(part, file):  # and not what another process has just made the whole file of, or removed
-                yield file
+                try:
+                    yield file
+                finally:
+                    if not file.closed and _same(part, file) and not file.seek(0, os.SEEK_END):
+                        part.unlink()  # nothing came
                 return
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Iterator
@@ -81,7 +82,7 @@ def verify(out: Path, *, quick: bool = False, jobs: int | None = None, told: Tol
         findings += [Finding(f"{part}/{name}", "does not belong here") for name in _strays(folder, known)]
         if manifest.part != part:
             findings.append(Finding(f"{part}/{NAME}", f"is that of the part {manifest.part!r}"))
-    findings += _compared(manifests)
+    findings += [*_compared(manifests), *_planned(out, manifests)]
     files = [(part, file) for part, manifest in manifests.items() for file in manifest.files()]
     threads = jobs or min(MOST_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
@@ -126,3 +127,16 @@ def _compared(manifests: dict[str, Manifest]) -> Iterator[Finding]:
     for name in ("classes", "preprocessing"):
         if getattr(train, name) != getattr(test, name):
             yield Finding(f"test/{NAME}", f"{name} differ from those of train")
+
+
+def _planned(out: Path, manifests: dict[str, Manifest]) -> Iterator[Finding]:
+    """Yields where the plan is damaged, by which a preparation knows its work again; a staged copy has none."""
+    try:
+        plan = json.loads((out / PLAN).read_bytes())
+        same = all(plan["preprocessing"] == one.preprocessing.model_dump(mode="json") for one in manifests.values())
+        if not same:
+            yield Finding(PLAN, "tells of another preparation than the manifests")
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as problem:
+        yield Finding(PLAN, f"damaged: {type(problem).__name__}")

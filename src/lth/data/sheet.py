@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
 
 SIDE = 5
-CELL, GAP, EDGE, CAPTION, TITLE = 176, 14, 24, 24, 44  # pixels
+CELL, GAP, EDGE, CAPTION, TITLE = 192, 16, 28, 26, 34  # pixels
 PAPER, INK, FAINT = (255, 255, 255), (32, 33, 36), (110, 114, 120)
 
 
@@ -33,18 +33,19 @@ def contact_sheet(folder: Path) -> bytes:
     labels = labels_of(folder, manifest)
     rows = choose(labels, SIDE * SIDE)
     lines = max(1, -(-len(rows) // SIDE))
-    width, step = 2 * EDGE + SIDE * CELL + (SIDE - 1) * GAP, CELL + CAPTION + GAP
+    cell, blocks = _shown(manifest.preprocessing.size)
+    scaling = Image.Resampling.NEAREST if blocks else Image.Resampling.LANCZOS
+    width, step = 2 * EDGE + SIDE * cell + (SIDE - 1) * GAP, cell + CAPTION + GAP
     page = Image.new("RGB", (width, EDGE + TITLE + lines * step - GAP + EDGE), PAPER)
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(15)
     draw.text((EDGE, EDGE - 4), _fitted(draw, font, _title(manifest), width - 2 * EDGE), INK, font)
     for place, row in enumerate(rows.tolist()):
-        left, top = EDGE + place % SIDE * (CELL + GAP), EDGE + TITLE + place // SIDE * step
-        picture = _scaled(_picture(folder, manifest, row))
-        page.paste(picture, (left + (CELL - picture.width) // 2, top + (CELL - picture.height) // 2))
+        left, top = EDGE + place % SIDE * (cell + GAP), EDGE + TITLE + place // SIDE * step
+        page.paste(_picture(folder, manifest, row).resize((cell, cell), scaling), (left, top))
         label = int(labels[row])
         name = manifest.classes[label] if 0 <= label < len(manifest.classes) else str(label)
-        text = _fitted(draw, font, name, CELL)
-        draw.text((left + (CELL - draw.textlength(text, font)) / 2, top + CELL + 4), text, FAINT, font)
+        text = _fitted(draw, font, name, cell)
+        draw.text((left + (cell - draw.textlength(text, font)) / 2, top + cell + 5), text, FAINT, font)
     stream = BytesIO()
     page.save(stream, "PNG", optimize=True)
     return stream.getvalue()
@@ -106,13 +107,10 @@ def _bytes(path: Path, begin: int, end: int, size: int) -> bytes:
     return content
 
 
-def _scaled(image: Image.Image) -> Image.Image:
-    """Returns the image as large as the cell; small ones by a whole number, so that their pixels are seen."""
-    from PIL.Image import Resampling
-
-    times = CELL // image.width
-    side = image.width * times if times else CELL
-    return image.resize((side, side), Resampling.NEAREST if times else Resampling.LANCZOS)
+def _shown(size: int) -> tuple[int, bool]:
+    """Returns the side that images of `size` are drawn with, and whether as blocks: small ones show their pixels."""
+    times = CELL // size
+    return (size * times, True) if times > 1 else (CELL, False)
 
 
 def _fitted(

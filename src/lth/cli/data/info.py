@@ -44,7 +44,7 @@ def _lines(out: Path, found: Info) -> list[str]:
         ("data", str(out)),
         ("source", found.source),
         ("images", f"{made['size']} x {made['size']} pixels, {made['policy']}, {made['codec']}{quality}"),
-        ("made with", f"{made['filter']} filter, {made['decoder']} ({versions})"),
+        ("made with", f"{made['decoder']}, {made['filter']} ({versions})"),
         ("size", size(sum(one.bytes for one in found.parts))),
     ]
     for one in found.parts:

@@ -29,12 +29,12 @@ def verify(
         verdict = look(out, quick=quick, jobs=jobs, told=meter.told)
     if as_json:
         emit(verdict.as_json())
-    elif verdict.findings:
+    elif count := len(verdict.findings):
         for one in verdict.findings[:SHOWN]:
             print(f"{one.file}: {one.reason}", file=sys.stderr)
         if len(verdict.findings) > SHOWN:
             print(f"... and {len(verdict.findings) - SHOWN} more; --json lists them all", file=sys.stderr)
-        print(f"error: {out}: not whole, {len(verdict.findings)} problems", file=sys.stderr)
+        print(f"error: {out}: not whole, {count} problem{'s' * (count != 1)}", file=sys.stderr)
     else:
         how = "sizes and headers" if quick else "every sha256"
         parts = " and ".join(verdict.parts)

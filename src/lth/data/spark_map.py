@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from lth.data.spark_session import spark_session
+from lth.data.spark_session import is_local, spark_session
 from lth.errors import DataError, LthError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def probe(folder: Path) -> Iterator[Path]:
     """Yields a new file in `folder`, by which workers prove that they see the same folder."""
     for old in folder.glob(f"{PROBE}*"):  # of a process that was killed
         old.unlink(missing_ok=True)
-    path = folder / f"{PROBE}{secrets.token_hex(8)}"
+    path = folder / f"{PROBE}{secrets.token_hex(8)}.tmp"
     path.touch(exist_ok=False)
     try:
         yield path
@@ -79,8 +79,9 @@ def spread(
     context = session.sparkContext
     # The only way on which a running job's results come back task by task; each task's are added once, however often
     # it was tried. (toLocalIterator runs the partitions one after the other.)
-    outcomes = context.accumulator([], AddingAccumulatorParam([]))
-    work = partial(_work, function, tuple(map(os.fspath, witnesses)), outcomes)
+    nothing: list[Any] = []
+    outcomes: Any = context.accumulator([], cast(Any, AddingAccumulatorParam(nothing)))
+    work = partial(_work, function, tuple(str(path) for path in witnesses), outcomes)
     with _job(context, items, work) as job:
         taken = 0
         while True:
@@ -95,10 +96,10 @@ def spread(
                 break
             _tell_if_lonely(context, job, taken)
         if job.problem is not None:
-            raise _failed(job.problem, context.master) from job.problem
+            raise _failed(job.problem, str(context.master)) from job.problem
 
 
-def _work(function: Callable[[Any], Any], witnesses: tuple[str, ...], outcomes: Any, items: Iterator[Any]) -> None:
+def _work(function: Callable[[Any], Any], witnesses: tuple[str, ...], outcomes: Any, items: Iterable[Any]) -> None:
     """Runs on a worker. An LthError would be no better the next time, so it is a result."""
     for item in items:
         try:
@@ -124,7 +125,7 @@ def _look_for(witnesses: Iterable[str]) -> None:
 class _Job:
     """A Spark job in a thread of its own."""
 
-    def __init__(self, context: SparkContext, items: Sequence[Any], work: Callable[[Iterator[Any]], None]):
+    def __init__(self, context: SparkContext, items: Sequence[Any], work: Callable[[Iterable[Any]], None]):
         self.context, self.items, self.work = context, items, work
         self.group = f"lth-{secrets.token_hex(8)}"
         self.ended, self.problem, self.began, self.told = threading.Event(), None, monotonic(), False
@@ -142,7 +143,7 @@ class _Job:
 
 
 @contextmanager
-def _job(context: SparkContext, items: Sequence[Any], work: Callable[[Iterator[Any]], None]) -> Iterator[_Job]:
+def _job(context: SparkContext, items: Sequence[Any], work: Callable[[Iterable[Any]], None]) -> Iterator[_Job]:
     from pyspark import InheritableThread
 
     job = _Job(context, items, work)
@@ -159,11 +160,11 @@ def _job(context: SparkContext, items: Sequence[Any], work: Callable[[Iterator[A
 
 
 def _tell_if_lonely(context: SparkContext, job: _Job, taken: int) -> None:
-    if job.told or taken or monotonic() - job.began < LONELY_SECONDS or context.master.startswith("local"):
+    if job.told or taken or monotonic() - job.began < LONELY_SECONDS or is_local(str(context.master)):
         return
     job.told = True
-    executors: Any = context._jsc.sc().getExecutorMemoryStatus()
-    if executors.size() <= 1:
+    java: Any = context._jsc
+    if java.sc().getExecutorMemoryStatus().size() <= 1:
         logging.getLogger("lth").warning("%s has given no executor yet; waiting for one", context.master)
 
 

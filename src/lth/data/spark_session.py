@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 RETRIES = 4  # attempts a task; a bare local[N] has one
 JAVA = "Install Java 17 or newer (Debian: openjdk-17-jre-headless), or set JAVA_HOME to where it is."
 LOCAL = re.compile(r"local(\[(?P<workers>\*|[1-9][0-9]*)(, *(?P<attempts>[1-9][0-9]*))?\])?")
+DEFAULTS = "$SPARK_CONF_DIR/spark-defaults.conf"
 CONNECT_SECONDS = 10.0
 
 SETTINGS = {
@@ -152,10 +153,10 @@ def _ship(context: SparkContext) -> None:
 def _reason(log: IO[str], problem: Exception) -> str:
     log.seek(0)
     lines = [line.strip() for line in log.read().splitlines() if line.strip()]
-    told = [line for line in lines if re.search(r"\bERROR\b|(Exception|Error)\b.*:", line)]
+    told = [line for line in lines if re.search(r"\d ERROR \w|(Exception|Error)\b.*:", line)]
     with suppress(Exception):  # the words of an error of Java come from Java, which may be gone
         lines += str(problem).strip().splitlines()[:1]
-    return re.sub(r"^.*?\bERROR\b:? *", "", (told or lines[-1:] or [type(problem).__name__])[0])[:500]
+    return re.sub(r"^.*? ERROR ", "", (told or lines[-1:] or [type(problem).__name__])[0])[:500]
 
 
 def _cure(why: str) -> str:

@@ -66,8 +66,8 @@ def main() -> None:
     except LthError as problem:
         print(f"error: {problem}", file=sys.stderr)
         sys.exit(USAGE)
-    except SystemExit as ending:
-        if ending.code != INTERRUPTED:
+    except (KeyboardInterrupt, SystemExit) as ending:
+        if isinstance(ending, SystemExit) and ending.code != INTERRUPTED:
             raise
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(INCOMPLETE)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from data.web import Web, serving, sha256
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lth.data.download import Patience, retry_after
@@ -173,6 +173,66 @@ def test_proxies_are_those_of_the_environment(tmp_path: Path, monkeypatch: pytes
         assert len(proxy.asked) == 1
 
 
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from lth.data.fetch_list import Item, fetch_item
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+print(fetch_item(Item(*sys.argv[2:]), Path(sys.argv[1])).reason)
+"""
+
+
+def test_a_disk_that_takes_no_more_is_told_at_once_and_what_came_is_kept(web: Web, tmp_path: Path) -> None:
+    wanted = item(web)
+    command = [sys.executable, "-c", LIMITED, str(tmp_path), wanted.url, wanted.sha256, wanted.name]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{tmp_path / 'a.part'}: cannot be written: File too large\n"
+    assert (tmp_path / "a.part").read_bytes() == CONTENT[:20_000]
+    good(fetch_item(wanted, tmp_path, QUICK), tmp_path)
+    assert web.ranges("/a") == [None, "bytes=20000-"]
+
+
+STATUS = st.sampled_from(
+    [b"HTTP/1.1 200 OK", b"HTTP/1.0 206 Partial", b"HTTP/1.1 416 No", b"HTTP/1.1 302 Found", b"ICY"]
+)
+NAMES = [b"Content-Length", b"Content-Range", b"Transfer-Encoding", b"Location", b"Retry-After", b"X"]
+VALUES = [
+    b"5",
+    b"-1",
+    5000 * b"9",
+    b"bytes 3-4/5",
+    b"bytes 0-99/9",
+    b"bytes */3",
+    b"chunked",
+    b"http://[",
+    b"\xff",
+    b"",
+]
+HEADERS = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES)), max_size=4)
+
+
+@settings(max_examples=80)
+@given(
+    STATUS,
+    HEADERS,
+    st.one_of(st.binary(max_size=40), st.sampled_from([b"3\r\nabc\r\n0\r\n\r\n", b"-5\r\n", b"fffffffff\r\n"])),
+)
+def test_any_answer_is_a_reason(
+    tmp_path_factory: pytest.TempPathFactory, status: bytes, headers: list[tuple[bytes, bytes]], body: bytes
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    (folder / "x.part").write_bytes(b"abc")
+    with serving() as web:
+        head = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+        web.files["/x"] = status + b"\r\n" + head + b"\r\n" + body
+        web.faults["/x"] = ["raw always"]
+        patience = Patience(tries=2, timeout=5.0, first_wait=0.0, longest_wait=0.0)
+        report = fetch_item(Item(web.url("/x"), 64 * "0", "x"), folder, patience)
+    assert report.state == "failed"
+    assert report.reason
+    assert not (folder / "x").exists()
+
+
 def test_many_files_and_a_missing_one(web: Web, tmp_path: Path) -> None:
     wanted = []
     for number in range(40):
@@ -209,13 +269,12 @@ def test_a_killed_fetch_goes_on_where_it_was(web: Web, tmp_path: Path) -> None:
     code = f"from pathlib import Path; from lth.data.fetch_list import Item, fetch_item; {call}"
     part = tmp_path / "a.part"
     with subprocess.Popen([sys.executable, "-c", code]) as process:
-        while not (part.exists() and part.stat().st_size >= 32768):
+        while not (part.exists() and part.stat().st_size >= 40_000):
             assert process.poll() is None
         process.send_signal(signal.SIGKILL)
-    have = part.stat().st_size
     assert not (tmp_path / "a").exists()
     good(fetch_item(item(web), tmp_path, QUICK), tmp_path)
-    assert web.ranges("/a")[1:] == [f"bytes={have}-"]
+    assert web.ranges("/a")[1:] == ["bytes=40000-"]
 
 
 def test_what_spark_sends_to_its_workers_can_be_sent(web: Web, tmp_path: Path) -> None:

@@ -113,6 +113,9 @@ class Handler(BaseHTTPRequestHandler):
     def fault_garbage(self, content: bytes) -> None:
         self.wfile.write(b"\x00\xff this is not HTTP\r\n\r\n")
 
+    def fault_raw(self, content: bytes) -> None:
+        self.wfile.write(content)
+
     def fault_stall(self, content: bytes, count: str) -> None:
         """Sends `count` bytes, then nothing until the test opens the gate."""
         self.head(200, Content_Length=len(content))

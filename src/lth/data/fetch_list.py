@@ -186,7 +186,6 @@ def _bring(
         resumed = file.seek(0, os.SEEK_END) > 0
         while True:
             download(item.url, file, patience, told, stop)
-            file.flush()
             os.fsync(file.fileno())
             found = file_sha256(part)
             if found == item.sha256:
@@ -210,7 +209,7 @@ def _whole(path: Path, sha256: str) -> bool:
 def _locked(part: Path) -> Iterator[BinaryIO]:
     """Yields the open file `part`, which no other process writes meanwhile: it is waited for."""
     while True:
-        with open(part, "a+b") as file:
+        with open(part, "a+b", buffering=0) as file:
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(file, fcntl.LOCK_EX)
             if _same(part, file):  # and not what another process has just made the whole file of, or removed

@@ -49,7 +49,7 @@ def part_folders(out: Path) -> dict[str, Path]:
 
     Raises DataError where there is none.
     """
-    found = {part: out / part for part in PARTS if (out / part).is_dir()}
+    found = {part: out / part for part in PARTS if os.path.isdir(out / part)}
     if not found:
         what, cure = "no prepared data here: neither train/ nor test/", "Name the folder that lth data prepare made."
         raise DataError(what, at=out, cure=cure)
@@ -115,8 +115,10 @@ def wrong(folder: Path, file: File, quick: bool, told: Told = quiet) -> str | No
 
 
 def _strays(folder: Path, known: set[str]) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        yield from sorted(entry.name for entry in entries if entry.name not in known)
+    try:
+        yield from sorted(name for name in os.listdir(folder) if name not in known)
+    except OSError as problem:
+        raise DataError(f"cannot be read: {problem.strerror}", at=folder) from problem
 
 
 def _compared(manifests: dict[str, Manifest]) -> Iterator[Finding]:

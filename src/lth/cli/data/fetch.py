@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -62,7 +63,7 @@ def _published(name: str, folder: Path | None, mirrors: list[str], as_json: bool
     if as_json:
         return emit({"source": source, "bytes_fetched": meter.count})
     print(f"{name}: whole; {size(meter.count)} fetched. In the spec write:", file=sys.stderr)
-    print(f'source = "{source}"')
+    print(f"source = {json.dumps(source, ensure_ascii=False)}")  # a string of JSON is one of TOML too
 
 
 def _reports(items: list[Item], into: Path, engine: str, master: str | None, jobs: int) -> Iterator[FetchReport]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle  # noqa: TID251  # as Spark sends things
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from data.web import Web, serving, sha256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lth.data.download import Patience, retry_after
+from lth.data.download import Patience, _trust, retry_after
 from lth.data.fetch_list import FetchReport, Item, checked_name, fetch_all, fetch_item, read_list
 from lth.errors import DataError
 
@@ -231,6 +232,25 @@ def test_any_answer_is_a_reason(
     assert report.state == "failed"
     assert report.reason
     assert not (folder / "x").exists()
+
+
+def test_https_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("NO OPENSSL to make a certificate with")
+    made = ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "cert"), "-subj", "/CN=127.0.0.1"]
+    more = ["-newkey", "rsa:2048", "-nodes", "-days", "2", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(["openssl", "req", "-x509", *more, *made], check=True, capture_output=True)
+    both = tmp_path / "both"
+    both.write_bytes((tmp_path / "key").read_bytes() + (tmp_path / "cert").read_bytes())
+    with serving(both) as web:
+        web.files["/a"] = CONTENT
+        _trust.cache_clear()
+        report = fetch_item(item(web), tmp_path, QUICK)
+        assert "cannot prove who it is: self-signed certificate" in str(report.reason)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert"))
+        _trust.cache_clear()
+        good(fetch_item(item(web), tmp_path, QUICK), tmp_path)
+    _trust.cache_clear()
 
 
 def test_many_files_and_a_missing_one(web: Web, tmp_path: Path) -> None:

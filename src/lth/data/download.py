@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import email.utils
 import errno
+import functools
 import http.client
 import os
 import re
@@ -64,6 +65,14 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+@functools.cache
+def _trust() -> ssl.SSLContext:
+    """Returns what https is checked against: read once a process, for it takes longer than to fetch a small file."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
 def opener() -> urllib.request.OpenerDirector:
     """Returns what opens http and https alone, by the proxies that http_proxy, https_proxy and no_proxy name."""
     director = urllib.request.OpenerDirector()
@@ -71,7 +80,7 @@ def opener() -> urllib.request.OpenerDirector:
         urllib.request.ProxyHandler(),
         urllib.request.UnknownHandler(),
         urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPSHandler(context=_trust()),
         urllib.request.HTTPDefaultErrorHandler(),
         _Redirects(),
         urllib.request.HTTPErrorProcessor(),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import email.utils
 import errno
-import functools
 import http.client
 import os
 import re
@@ -22,13 +21,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import urlsplit
 
 from lth.data.checksum import PIECE, Told, quiet
+from lth.data.opener import opener
 from lth.errors import DataError
 from lth.version import __version__
 
-SCHEMES = ("http", "https")
 # RFC 9110: what may be otherwise a moment later.
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
@@ -54,39 +52,6 @@ class Again(Exception):
     def __init__(self, reason: str, wait: float | None = None):
         self.wait = wait
         super().__init__(reason)
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows 10 redirects at most, to web addresses alone."""
-
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
-        if urlsplit(newurl).scheme not in SCHEMES:
-            raise DataError("redirected to what is no web address", at=req.full_url, value=newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-@functools.cache
-def _trust() -> ssl.SSLContext:
-    """Returns what https is checked against: read once a process, for it takes longer than to fetch a small file."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-def opener() -> urllib.request.OpenerDirector:
-    """Returns what opens http and https alone, by the proxies that http_proxy, https_proxy and no_proxy name."""
-    director = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.UnknownHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=_trust()),
-        urllib.request.HTTPDefaultErrorHandler(),
-        _Redirects(),
-        urllib.request.HTTPErrorProcessor(),
-    ):
-        director.add_handler(handler)
-    return director
 
 
 def download(

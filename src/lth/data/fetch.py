@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lth.data.checksum import Told, quiet
-from lth.data.download import PATIENT, SCHEMES, Patience
+from lth.data.download import PATIENT, Patience
 from lth.data.fetch_list import Item, fetch_item
+from lth.data.opener import SCHEMES
 from lth.errors import DataError, MissingExtraError
 
 

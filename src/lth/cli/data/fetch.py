@@ -46,7 +46,7 @@ def fetch(
         raise typer.BadParameter("a mirror and DIR belong to the name of a data set; a list goes --into a folder")
     if master is not None and engine == "local":
         raise typer.BadParameter("--master belongs to --engine spark")
-    from lth.data.fetch_list import read_list
+    from lth.data.url_list import read_list
 
     items, into = read_list(list_), into or Path("data")
     reports = _reports(items, into, engine, master, jobs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
+import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -19,6 +19,7 @@ from lth.errors import DataError
 from lth.runs.files import atomic_write, sha256_of
 
 LABELS, SOURCE_INDEX, OFFSETS = "labels.npy", "source_index.tsv", "offsets.npy"
+ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 AGAIN = "Run the same command again."
 
 
@@ -134,12 +135,6 @@ def npy_bytes(array: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def written(name: str) -> str:
-    r"""Returns a name as manifest and index hold it: "\" and what cannot be printed are written \xNN or \uNNNN."""
-    if name.isprintable() and "\\" not in name:
-        return name
-    return "".join(letter if letter.isprintable() and letter != "\\" else _escaped(letter) for letter in name)
-
-
-def _escaped(letter: str) -> str:
-    return f"\\x{ord(letter):02x}" if ord(letter) < 256 else json.dumps(letter)[1:-1]
+def written(text: str) -> str:
+    """Returns a text as one line of UTF-8: controls and lone surrogates become escapes, as listings have them."""
+    return ODD.sub(lambda found: f"\\x{{{ord(found[0]):x}}}", text)

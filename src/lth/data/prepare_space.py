@@ -12,7 +12,7 @@ from lth.data.shard_record import shard_name
 from lth.data.shard_task import Recipe
 from lth.errors import DataError
 
-JPEG_SHARE = 0.15  # of the pixels; photographs of 227 pixels at quality 90 take 0.10 to 0.12, smaller ones more
+JPEG_SHARE, JPEG_BYTES = 0.13, 700  # of the pixels, and for every image: what photographs take at most, by and large
 QUALITY = 90
 ROW_BYTES = 250  # a row's lines in labels, source index and record
 FILES = 30  # beside the shards and their records
@@ -20,8 +20,8 @@ FILES = 30  # beside the shards and their records
 
 def bytes_needed(rows: int, recipe: Recipe) -> int:
     """Returns how many bytes so many rows take, about, with their labels and names."""
-    share = 1 if recipe.codec == "raw" else JPEG_SHARE
-    return int(rows * (3 * recipe.size**2 * share + ROW_BYTES))
+    pixels = 3 * recipe.size**2
+    return int(rows * (ROW_BYTES + (pixels if recipe.codec == "raw" else JPEG_SHARE * pixels + JPEG_BYTES)))
 
 
 def check_space(tasks: Tasks, recipe: Recipe, work: Path) -> None:

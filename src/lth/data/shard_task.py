@@ -136,6 +136,8 @@ def _read(read: Callable[[Entry], Raw], entry: Entry) -> Raw:
     except OSError as problem:
         cure = "See that every worker can read it, and run the same command again."
         raise DataError(f"{entry.name} cannot be read: {problem}", at=entry.path, cure=cure) from problem
+    except MemoryError as problem:
+        raise _memory(entry) from problem
 
 
 def _decoded(raw: Raw, entry: Entry, recipe: Recipe) -> Picture | str:
@@ -145,11 +147,14 @@ def _decoded(raw: Raw, entry: Entry, recipe: Recipe) -> Picture | str:
     try:
         return picture(raw.content, recipe.size, recipe.policy)
     except MemoryError as problem:  # tells of the machine, not of the image
-        cure = "Use fewer workers on this machine."
-        raise DataError("not enough memory to decode the image", at=entry.name, cure=cure) from problem
+        raise _memory(entry) from problem
     # Pillow's decoders let nearly any exception through when a file is damaged.
     except Exception as problem:
         return _reason(problem)
+
+
+def _memory(entry: Entry) -> DataError:
+    return DataError("not enough memory for the image", at=entry.name, cure="Use fewer workers on this machine.")
 
 
 def _label(entry: Entry, raw: Raw) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from lth.data.listing import Listing, Source
 from lth.data.listings.names import Numbered
 from lth.data.manifest import HEADER_BYTES, NAME, PARTS, Manifest, read_manifest
 from lth.data.npy import read_array, read_shape
+from lth.data.sources.files import unreadable
 from lth.errors import DataError
 
 AGAIN = "Prepare the data again, or copy them again from where they are whole."
@@ -35,6 +37,9 @@ def list_shards(rest: str) -> Source:
 
 
 def _listing(folder: Path, manifest: Manifest) -> Listing:
+    for file in (manifest.labels, manifest.offsets):
+        if file is not None and _sha256(folder / file.name) != file.sha256:
+            raise DataError("its sha256 is not that of the manifest", at=folder / file.name, cure=AGAIN)
     labels = read_array(folder / manifest.labels.name, np.dtype("<i8"), (manifest.n,))
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(manifest.classes):
         found = (int(labels.min()), int(labels.max()))
@@ -80,7 +85,18 @@ def _jpeg_places(folder: Path, manifest: Manifest) -> tuple[np.ndarray, np.ndarr
     return spans[:, 0].copy(), spans[:, 1] - spans[:, 0]
 
 
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as problem:
+        raise unreadable(path, problem) from problem
+
+
 def _check_size(path: Path, expected: int) -> None:
-    found = path.stat().st_size
+    try:
+        found = path.stat().st_size
+    except OSError as problem:
+        raise unreadable(path, problem) from problem
     if found != expected:
         raise DataError(f"{found} bytes, where {expected} are expected", at=path, cure=AGAIN)

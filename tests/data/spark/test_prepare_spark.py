@@ -7,14 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
 from data.prepared import JPEG, RAW, hashes, image_folder, prepared
+
 from lth.data.listing import Source
 from lth.data.listings import open_listing
 from lth.data.prepare import FailuresError, prepare
@@ -23,9 +23,8 @@ from lth.data.shard_task import Recipe
 from lth.errors import DataError
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
     from data.spark.conftest import Cluster
+    from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.long
 LIMIT_SECONDS = 300.0
@@ -134,9 +133,7 @@ def test_a_cluster_makes_the_bytes_of_one_process(
     assert hashes(tmp_path / "out") == expected
 
 
-def command(
-    source: str, out: Path, master: str, environment: dict[str, str] | None = None
-) -> subprocess.Popen[str]:
+def command(source: str, out: Path, master: str, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
     """Starts `lth data prepare` on Spark."""
     options = ["--size", str(RAW.size), "--policy", RAW.policy, "--max-failures", "2", "--engine", "spark"]
     line = [sys.executable, "-m", "lth", "data", "prepare", source, str(out), *options, "--master", master, "--json"]

@@ -54,7 +54,7 @@ ENTRY = {"train__entry": "mine.training:train"}
             {"data__image_size": 96},
             {"data__image_size": 96, "data__source": "imagefolder:pictures"},
             "data.image_size: would be ignored: the source has images of one size (found 96). "
-            "Drop it; only imagefolder:DIR resizes its images",
+            "Drop it; only imagefolder:PATH, tfrecord:GLOB and package.module:function resize their images",
         ),
         (
             {"train__micro_batch": 24},

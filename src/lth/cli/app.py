@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lth.cli import inspect, work
+from lth.cli.data import app as data
 from lth.cli.doctor import doctor
 from lth.cli.plan import plan
 from lth.cli.repro import repro
@@ -18,6 +19,7 @@ from lth.errors import LthError
 from lth.version import __version__
 
 DONE, FAILURES, USAGE, INCOMPLETE = 0, 1, 2, 3
+INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 app = typer.Typer(
     name="lth",
@@ -38,6 +40,7 @@ app.command("repro")(repro)
 app.command("stability")(stability)
 app.command("doctor")(doctor)
 app.add_typer(ticket, name="ticket")
+app.add_typer(data, name="data")
 
 
 def _version(wanted: bool) -> None:
@@ -63,7 +66,9 @@ def main() -> None:
     except LthError as problem:
         print(f"error: {problem}", file=sys.stderr)
         sys.exit(USAGE)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ending:
+        if isinstance(ending, SystemExit) and ending.code != INTERRUPTED:
+            raise
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(INCOMPLETE)
     except BrokenPipeError:

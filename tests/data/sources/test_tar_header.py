@@ -49,10 +49,10 @@ def test_everything_odd_is_for_tarfile(block: bytes) -> None:
     assert plain_header(block[:512]) is None
 
 
-def test_a_flipped_bit_is_not_plain() -> None:
+def test_a_flipped_bit_is_not_plain_or_means_nothing() -> None:
     whole = header("train/a/1.png", 1234)
     for place in range(512):
         for bit in (0, 4, 7):
             block = bytearray(whole)
             block[place] ^= 1 << bit
-            assert plain_header(bytes(block)) is None, (place, bit)
+            assert plain_header(bytes(block)) in (None, (b"train/a/1.png", 1234)), (place, bit)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lth.data import normalize
+from lth.data import statistics
 from lth.data.normalize import Normalizer, channel_statistics
 
 CPU = torch.device("cpu")
@@ -25,7 +25,7 @@ def test_statistics_are_those_of_numpy() -> None:
 def test_statistics_do_not_depend_on_pieces(monkeypatch) -> None:
     x = images(30, 5, 5, 2)
     whole = channel_statistics(x)
-    monkeypatch.setattr(normalize, "PIECE", 7)
+    monkeypatch.setattr(statistics, "PIECE", 7)
     assert [one.tolist() for one in channel_statistics(x)] == [one.tolist() for one in whole]
 
 

@@ -16,12 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data.prepared import JPEG, RAW, backwards, hashes, here, image_folder, prepared
+from PIL import Image
 
 from lth.data.image import decode
 from lth.data.manifest import read_manifest
 from lth.data.prepare import FailuresError, prepare
 from lth.data.prepare_local import local_engine
 from lth.data.prepare_space import bytes_needed
+from lth.data.shard_file import open_shard
 from lth.data.shard_task import Recipe, Report, Task, make_shard
 from lth.data.statistics import statistics_of_sums
 from lth.errors import DataError, RunError
@@ -150,6 +152,42 @@ def test_a_directory_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     assert prepared(source, tmp_path / "empty").manifests["train"].n == 5
 
 
+def test_a_link_to_an_empty_directory_and_a_mount_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = image_folder(tmp_path / "images", 5)
+    (tmp_path / "big" / "empty").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "big" / "empty")
+    prepared(source, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(os.listdir(tmp_path / "big" / "empty")) == ["plan.json", "test", "train"]
+    (tmp_path / "top").mkdir()
+    monkeypatch.setattr("os.path.ismount", lambda _: True)
+    with pytest.raises(DataError, match=r"top: the top of a file system.*Name a folder below it"):
+        prepared(source, tmp_path / "top")
+
+
+def test_whoever_was_taken_for_dead_ends_in_peace(tmp_path: Path) -> None:
+    """The claim was stolen, and the thief has finished first: the directory is there, and the same."""
+    source = image_folder(tmp_path / "images", 70)
+
+    def late(tasks: Sequence[Task]) -> Iterator[Report]:
+        yield from here(tasks)
+        shutil.copytree(tmp_path / "thief", tmp_path / "out")
+
+    prepared(source, tmp_path / "thief")
+    summary = prepare(source, tmp_path / "out", RAW, run=late)
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "thief")
+    assert not (tmp_path / "out.partial").exists()
+    assert summary.manifests["train"].n == 70
+
+
+def test_an_attempt_that_was_cleared_away_is_an_error(tmp_path: Path) -> None:
+    with open_shard(tmp_path / "a.npy", 2, None, 1) as shard:
+        shard.add(Image.new("RGB", (2, 2)))
+        next(tmp_path.glob(".*.tmp")).unlink()
+        with pytest.raises(RunError, match="somebody else cleared"):
+            shard.commit()
+
+
 def test_too_many_failures_stop_with_the_first_named(tmp_path: Path) -> None:
     source = image_folder(tmp_path / "images", 150, bad=[1, 2, 80, 81, 82, 83, 84])
     for limit, allowed in ((0.001, 0), (2, 2), (0.03, 4)):
@@ -220,7 +258,7 @@ def test_too_little_room_is_said_before_anything_is_decoded(tmp_path: Path, monk
     source = image_folder(tmp_path / "images", 100)
     recipe = Recipe(64, "center", "raw", None)
     jpeg = bytes_needed(109, replace(recipe, codec="jpeg", quality=90))
-    for free, cure in ((jpeg + 1, "Take --codec jpeg, which needs about 277.7 kB"), (jpeg - 1, "Free some space")):
+    for free, cure in ((jpeg + 1, "Take --codec jpeg, which needs about 297.0 kB"), (jpeg - 1, "Free some space")):
         monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: Usage(0, 0, free))
         with pytest.raises(DataError, match=rf"109 rows take about 1\.4 MB, and .* are free here\. {cure}"):
             prepare(source, tmp_path / "out", recipe, run=lambda _: iter(()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from lth.data.listing import UNKNOWN, Listing, Source
 from lth.data.order import permutation
 from lth.data.prepare_plan import SEED, Tasks, check_recipe, compare, listing_digest, make_plan, rows_per_shard
 from lth.data.shard_task import Recipe
-from lth.errors import DataError
+from lth.errors import DataError, MissingExtraError
 
 
 def listing(n: int, kind: str = "imagefolder", folder: str = "x") -> Listing:
@@ -88,6 +89,13 @@ def test_recipes_that_cannot_be_made(recipe: Recipe, message: str) -> None:
 def test_a_source_without_images_is_refused() -> None:
     with pytest.raises(DataError, match="test: no images are listed"):
         make_plan(source(3, 0), RAW)
+
+
+def test_without_pillow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "lth.data.image", raising=False)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(MissingExtraError, match=r"preparation of images needs the package 'Pillow'.*lth\[data\]"):
+        make_plan(source(3), RAW)
 
 
 def test_what_differs_is_named(tmp_path: Path) -> None:

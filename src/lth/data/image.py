@@ -123,7 +123,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         # Pillow would cut everything above 255 off.
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would be a copy: time and memory for nothing
 
 
 def _orientation(image: Image.Image) -> int:

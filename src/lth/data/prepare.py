@@ -81,7 +81,7 @@ def prepare(
     many undecodable images; RunError where another preparation is at work there, or the disk is full.
     """
     plan = make_plan(listing(source), recipe)
-    out = Path(os.path.abspath(os.path.expanduser(out)))
+    out = Path(os.path.realpath(os.path.expanduser(out)))
     work = out.with_name(f"{out.name}.partial")
     make_folder(out.parent)
     done = finished(out, plan)
@@ -101,11 +101,16 @@ def finished(out: Path, plan: Plan) -> Summary | None:
     cure = "Choose another directory, or move this one away."
     try:
         if not os.listdir(out):
+            if os.path.ismount(out):
+                cure = "Name a folder below it."
+                raise DataError("the top of a file system cannot be committed in one step", at=out, cure=cure)
             return None
     except FileNotFoundError:
         return None
     except NotADirectoryError as problem:
         raise DataError("a file stands where the directory is to be", at=out, cure=cure) from problem
+    except OSError as problem:
+        raise DataError(f"cannot be looked into: {problem.strerror}", at=out, cure=cure) from problem
     compare(out / PLAN, plan, cure)
     return Summary(out, {part: read_manifest(out / part) for part in plan.source.parts}, 0, 0.0, True)
 
@@ -125,9 +130,20 @@ def _carry_out(plan: Plan, out: Path, work: Path, run: Run, max_failures: int | 
     write_json(work / "data" / PLAN, plan.record)
     for folder in (*(shard_folder(work, part) for part in manifests), work / "data"):
         _sync(folder)
-    os.rename(work / "data", out)
-    _sync(out.parent)
+    _commit(plan, work, out)
     return Summary(out, manifests, made, seconds, False)
+
+
+def _commit(plan: Plan, work: Path, out: Path) -> None:
+    try:
+        os.rename(work / "data", out)
+    except OSError:
+        if finished(out, plan) is None:  # else somebody who took us for dead was first
+            raise
+    _sync(out.parent)
+    for part in plan.source.parts:  # of workers who have outlived their engine
+        for attempt in (out / part).glob(".*.tmp"):
+            attempt.unlink(missing_ok=True)
 
 
 def _begin(plan: Plan, work: Path) -> None:

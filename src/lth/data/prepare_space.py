@@ -12,7 +12,7 @@ from lth.data.shard_record import shard_name
 from lth.data.shard_task import Recipe
 from lth.errors import DataError
 
-JPEG_SHARE, JPEG_BYTES = 0.13, 700  # of the pixels, and for every image: what photographs take at most, by and large
+JPEG_SHARE, JPEG_BYTES = 0.12, 1000  # of the pixels, and for every image: a little more than photographs take
 QUALITY = 90
 ROW_BYTES = 250  # a row's lines in labels, source index and record
 FILES = 30  # beside the shards and their records

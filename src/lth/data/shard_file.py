@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from lth.data.checksum import file_sha256
 from lth.data.manifest import HEADER_BYTES
+from lth.errors import RunError
 from lth.runs.files import disk_errors
 
 if TYPE_CHECKING:
@@ -59,8 +60,15 @@ class ShardFile:
         os.fsync(self._file.fileno())
         sha256 = file_sha256(Path(self._file.name)) if header else self._digest.hexdigest()
         if self._rows:
-            os.replace(self._file.name, self.path)
+            self._rename()
         return sha256, self._end
+
+    def _rename(self) -> None:
+        try:
+            os.replace(self._file.name, self.path)
+        except FileNotFoundError as problem:
+            cure = "Run the same command again, alone."
+            raise RunError("somebody else cleared this attempt away", at=self.path, cure=cure) from problem
 
     def _write(self, data: bytes) -> None:
         self._file.write(data)

@@ -136,8 +136,9 @@ def _lines(summary: Summary) -> list[str]:
         size = sum(file.bytes for file in manifest.files()) / 1e6
         lines.append(
             f"{part}: {manifest.n} images of {len(manifest.classes)} classes in {len(manifest.shards)} shards, "
-            f"{size:.1f} MB, dataset_id {manifest.dataset_id}"
+            f"{size:.1f} MB"
         )
+        lines.append(f"{part}: dataset_id {manifest.dataset_id}")
         if manifest.failures:
             lines.append(f"{part}: {len(manifest.failures)} images could not be decoded:")
             lines += [f"  {one.source}: {one.reason}" for one in manifest.failures[:NAMED]]

@@ -53,7 +53,7 @@ def expected(images: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 def test_spark_makes_the_bytes_of_one_process(engine: SparkEngine, images: str, tmp_path: Path, recipe: Recipe):
     here, there = tmp_path / "here", tmp_path / "there"
     prepared(images, here, recipe, max_failures=2)
-    summary = prepare(images, there, recipe, run=engine.run, listing=engine.listing, max_failures=2)
+    summary = prepare(images, there, recipe, run=engine, listing=engine.listing, max_failures=2)
     assert hashes(there) == hashes(here)
     assert summary.images == 670
     assert sum(len(manifest.failures) for manifest in summary.manifests.values()) == 2
@@ -62,13 +62,13 @@ def test_spark_makes_the_bytes_of_one_process(engine: SparkEngine, images: str, 
 
 def test_no_tasks_start_no_session():
     with spark_engine("spark://no-such-host.invalid:1") as engine:
-        assert list(engine.run([])) == []
+        assert list(engine([])) == []
 
 
 def test_too_many_failures_end_the_job(engine: SparkEngine, images: str, tmp_path: Path):
     with pytest.raises(FailuresError, match="more than the 0 of 670 allowed"):
-        prepare(images, tmp_path / "out", RAW, run=engine.run, max_failures=0)
-    assert prepare(images, tmp_path / "out", RAW, run=engine.run, max_failures=2).images < 670
+        prepare(images, tmp_path / "out", RAW, run=engine, max_failures=0)
+    assert prepare(images, tmp_path / "out", RAW, run=engine, max_failures=2).images < 670
 
 
 def test_the_error_of_a_worker_is_that_of_one_process(engine: SparkEngine, tmp_path: Path):
@@ -80,7 +80,7 @@ def test_the_error_of_a_worker_is_that_of_one_process(engine: SparkEngine, tmp_p
         return listed
 
     with pytest.raises(DataError, match=r"00060\.jpg") as there:
-        prepare(source, tmp_path / "out", RAW, run=engine.run, listing=vanishing)
+        prepare(source, tmp_path / "out", RAW, run=engine, listing=vanishing)
     assert "Traceback" not in str(there.value)
 
 
@@ -93,7 +93,7 @@ def test_a_killed_worker_is_replaced(
     java = getattr(SparkContext._gateway, "proc").pid  # noqa: B009
 
     def run(tasks):
-        with closing(engine.run(tasks)) as reports:  # pyright: ignore[reportArgumentType]
+        with closing(engine(tasks)) as reports:  # pyright: ignore[reportArgumentType]
             for number, report in enumerate(reports):
                 if number in (0, 4):
                     killed.extend(one for one in workers(java) if end(one))

@@ -63,7 +63,7 @@ def test_a_listing_made_on_spark_is_the_local_one(spark: SparkSession, records: 
             assert listing_digest(there.parts[part]) == listing_digest(here.parts[part])
             assert there.parts[part].files == here.parts[part].files
             np.testing.assert_array_equal(there.parts[part].offset, here.parts[part].offset)
-        prepare(source, tmp_path / "there", RAW, run=engine.run, listing=engine.listing)
+        prepare(source, tmp_path / "there", RAW, run=engine, listing=engine.listing)
     prepared(source, tmp_path / "here")
     assert hashes(tmp_path / "there") == hashes(tmp_path / "here")
 

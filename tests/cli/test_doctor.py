@@ -72,6 +72,35 @@ def test_torch_that_cannot_be_used_is_missing(monkeypatch: pytest.MonkeyPatch, p
     assert "pip install 'torch>=2.11'" in part.cure
 
 
+@pytest.mark.parametrize(
+    ("said", "ok", "found"),
+    [
+        ('openjdk version "17.0.15" 2025-04-15', True, "17.0.15 at "),
+        ('openjdk version "21" 2023-09-19', True, "21 at "),
+        ('java version "1.8.0_202"', False, "1.8.0_202 at "),
+        ("The operation could not be completed", False, ""),
+    ],
+)
+def test_java_is_asked_for_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, ok: bool, found: str
+):
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "java"
+    program.write_text(f"#!/bin/sh\necho '{said}' >&2\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    part = machine.java()
+    assert (part.ok, part.required) == (ok, False)
+    assert part.found.startswith(found)
+    assert "openjdk-17-jre-headless" in part.cure or ok
+
+
+def test_no_java_blocks_spark_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    part = machine.java()
+    assert (part.ok, part.found, part.blocks) == (False, "none", "work on Spark")
+
+
 def test_a_folder_with_hard_links_and_exclusive_creation_is_fit_and_left_clean(tmp_path: Path):
     part = machine.file_system(tmp_path)
     assert part.ok

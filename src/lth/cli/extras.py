@@ -24,7 +24,7 @@ EXTRAS: dict[str, Extra] = {
         "the HTML page and PDF of lth report",
     ),
     "data": Extra(
-        {"PIL": "Pillow", "simplejpeg": "simplejpeg", "numba": "numba", "pooch": "pooch"},
+        {"PIL": "Pillow", "google_crc32c": "google-crc32c", "numba": "numba", "pooch": "pooch", "scipy": "scipy"},
         "preparing and fast loading of image data",
     ),
     "spark": Extra({"pyspark": "pyspark", "pyarrow": "pyarrow"}, "work on Spark"),
@@ -42,8 +42,6 @@ EXTRAS: dict[str, Extra] = {
             "ruff": "ruff",
             "pyright": "pyright",
             "importlinter": "import-linter",
-            "scipy": "scipy",
-            "PIL": "Pillow",
         },
         "make test and benchmarks/",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -64,13 +65,26 @@ def _no_torch(why: str) -> Part:
     return Part("torch", False, why, True, "all training", "Install it with: pip install 'torch>=2.11'")
 
 
+JAVA_CURE = "Install Java 17 or newer (Debian: openjdk-17-jre-headless), or set JAVA_HOME"
+
+
 def java() -> Part:
-    """Returns whether a Java runtime, which Spark needs, can be found."""
+    """Returns whether a Java runtime that Spark can use is found, by JAVA_HOME or else on the path."""
     home = os.environ.get("JAVA_HOME")
-    found = shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
-    return Part(
-        "java", bool(found), found or "none", False, "work on Spark", "" if found else "Install Java 17 or newer"
-    )
+    path = shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
+    found = _java_version(path) if path else "none"
+    major = re.match(r"(?:1\.)?(\d+)", found)
+    fits = bool(major) and int(major[1]) >= 17
+    return Part("java", fits, found, False, "work on Spark", "" if fits else JAVA_CURE)
+
+
+def _java_version(path: str) -> str:
+    try:
+        told = subprocess.run([path, "-version"], capture_output=True, text=True, errors="replace", timeout=60).stderr
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{path} did not answer: {error}"
+    version = re.search(r'version "([^"]+)"', told)
+    return f"{version[1]} at {path}" if version else f"{path} is no Java"
 
 
 def file_system(folder: Path) -> Part:

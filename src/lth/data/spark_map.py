@@ -80,7 +80,7 @@ def spread(
     # The only way on which a running job's results come back task by task; each task's are added once, however often
     # it was tried. (toLocalIterator runs the partitions one after the other.)
     nothing: list[Any] = []
-    outcomes: Any = context.accumulator([], cast(Any, AddingAccumulatorParam(nothing)))
+    outcomes: Any = context.accumulator([], cast(Any, AddingAccumulatorParam)(nothing))
     work = partial(_work, function, tuple(str(path) for path in witnesses), outcomes)
     with _job(context, items, work) as job:
         taken = 0

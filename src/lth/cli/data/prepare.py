@@ -78,7 +78,7 @@ def _engine(engine: str, master: str | None, workers: int | None) -> Generator[E
         from lth.data.prepare_spark import spark_engine
 
         with spark_engine(master) as spark:
-            yield spark.run, spark.listing
+            yield spark, spark.listing
         return
     from lth.data.listings import open_listing
     from lth.data.prepare_local import local_engine

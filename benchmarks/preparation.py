@@ -1,5 +1,5 @@
-"""Claim: `lth data prepare` makes images at 0.85 or more of the rate of a bare process pool that only reads, decodes and
-resizes them, on Spark at 0.6 or more of it once the session is up, in workers of less than 500 MB.
+"""Claim: `lth data prepare` makes images at 0.85 or more of the rate of a bare process pool that only reads, decodes
+and resizes them, on Spark at 0.6 or more of it once the session is up, in workers of less than 500 MB.
 
     python benchmarks/preparation.py imagenet-sample-1000.tar              # any folder or tar that imagefolder: reads
     python benchmarks/preparation.py FOLDER --images 10000 --rounds 3 --spark
@@ -22,8 +22,8 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from hardware import describe
 
+from hardware import describe
 from lth.data.listing import Entry, Listing
 from lth.data.listings import open_listing
 from lth.data.prepare_local import local_engine
@@ -160,7 +160,9 @@ def report(ways: dict[str, Way], plan: Plan, rounds: int, workers: int, images: 
             rates[name].append(images / (taken - start))
             memory[name] = max(memory[name], watched.largest)
     base = rates["bare process pool"]
-    print("| way | images/s a worker | range | of the bare pool, median of the rounds | start-up, s | largest worker, MB |")
+    print(
+        "| way | images/s a worker | range | of the bare pool (median of rounds) | start-up, s | largest worker, MB |"
+    )
     print("|---|---|---|---|---|---|")
     for name, found in rates.items():
         each = [rate / workers for rate in found]

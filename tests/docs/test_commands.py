@@ -17,7 +17,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/tutorial.md", "docs/your-own-training.md", "docs/stability.md", "docs/data.md")
+PAGES = (
+    "README.md",
+    "docs/tutorial.md",
+    "docs/your-own-training.md",
+    "docs/stability.md",
+    "docs/data.md",
+    "docs/data-spark.md",
+)
 BLOCK = re.compile(r"```console\n(.*?)```", re.S)
 WRITE = os.environ.get("LTH_WRITE_DOCS") == "1"
 

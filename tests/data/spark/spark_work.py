@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import lth
+from lth.data.shard_task import Task
 from lth.errors import DataError, MissingExtraError
 
 
@@ -55,3 +56,7 @@ def wait_for(path: str) -> str:
     while path and not os.path.exists(path):
         time.sleep(0.01)
     return path
+
+
+def count_entries(task: Task) -> int:
+    return len(task.entries)

@@ -103,3 +103,15 @@ def test_a_session_leaves_nothing_behind():
     assert ended[0].poll() is not None
     assert SparkContext._active_spark_context is None
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.long
+def test_why_spark_did_not_start_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch):
+    for name in ("HADOOP_CONF_DIR", "YARN_CONF_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    with (
+        pytest.raises(LthError, match=r"^yarn: Spark did not start: .*HADOOP_CONF_DIR") as caught,
+        spark_session("yarn"),
+    ):
+        pass
+    assert "\n" not in str(caught.value)

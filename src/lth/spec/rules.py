@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import PydanticCustomError
 
 from lth.errors import SpecError
+from lth.spec.image_rules import broken_in_images
 from lth.spec.pruning_rules import broken_in_pruning
 from lth.spec.recipe import SGD, StepSchedule
 from lth.spec.step import Step
@@ -29,7 +30,7 @@ def broken(spec: Spec) -> Iterator[PydanticCustomError]:
         yield from _late(spec, "train.schedule.milestones", spec.train.schedule.milestones)
     yield from _late(spec, "grid.rewind", spec.grid.rewind)
     yield from broken_in_pruning(spec)
-    yield from _image_size(spec)
+    yield from broken_in_images(spec)
     yield from _micro_batch(spec)
     yield from _data_parallel(spec)
     yield from _device(spec)
@@ -107,13 +108,6 @@ def _late(spec: Spec, key: str, moments: tuple[Step, ...]) -> Iterator[PydanticC
         what = f"not before the end of training, at {limit} = {length.epochs or length.iterations}"
         cure = f"Use moments before {length}, or raise {limit}"
         yield refused(what, cure, key=key, value=late, needs=(limit,))
-
-
-def _image_size(spec: Spec) -> Iterator[PydanticCustomError]:
-    if spec.data.image_size is not None and not spec.data.source.startswith("imagefolder:"):
-        cure = "Drop it; only imagefolder:DIR resizes its images"
-        what = "would be ignored: the source has images of one size"
-        yield refused(what, cure, key="data.image_size", value=spec.data.image_size, needs=("data.source",))
 
 
 def _micro_batch(spec: Spec) -> Iterator[PydanticCustomError]:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lth.data.loader import Resident, Stream
+from lth.data.loader import Images, Stream
 from lth.errors import LthError, NotLearningError, TrainingError
 from lth.grid.stop import Stop
 from lth.pruning.mask import Mask
@@ -183,7 +183,7 @@ def _fetch_kept(course: Course, kept: dict[str, str]) -> bool:
     return True
 
 
-def _record(course: Course, resident: Resident, meter: Meter) -> None:
+def _record(course: Course, resident: Images, meter: Meter) -> None:
     trainee = course.trainee
     if not _due(course):
         return
@@ -216,7 +216,7 @@ def _record(course: Course, resident: Resident, meter: Meter) -> None:
     }
     course.metrics.append(row)
     if course.guarded and trainee.step == guard_step(trainee):
-        guard(course, scores.top1, resident.validation[1])
+        guard(course, scores.top1, resident.labels("validation"))
 
 
 def _pauses(trainee: Trainee) -> list[int]:
@@ -232,7 +232,7 @@ def _due(course: Course) -> bool:
     return trainee.step == trainee.last_step or guard or any(trainee.step % pause == 0 for pause in _pauses(trainee))
 
 
-def _tested(course: Course, resident: Resident) -> dict[str, float]:
+def _tested(course: Course, resident: Images) -> dict[str, float]:
     """The test scores of a row where `train.test_every` asks for them; they are shown to nobody before selection."""
     trainee, pause = course.trainee, course.trainee.recipe.test_every
     if pause is None or (trainee.step % pause.index(trainee.steps_per_epoch) and trainee.step != trainee.last_step):

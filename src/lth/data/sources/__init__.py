@@ -15,6 +15,13 @@ from lth.errors import DataError
 
 __all__ = ["SOURCES", "Dataset", "open_source"]
 
+
+def _open_shards(rest: str) -> Dataset:
+    from lth.data.shards import open_shards
+
+    return open_shards(rest).load()
+
+
 # What stands before the first colon of data.source -> the function that reads the rest.
 SOURCES: dict[str, Callable[[str], Dataset]] = {
     "digits": open_digits,
@@ -23,6 +30,7 @@ SOURCES: dict[str, Callable[[str], Dataset]] = {
     "cifar100": partial(open_cifar, classes=100),
     "imagefolder": open_imagefolder,
     "synthetic": open_synthetic,
+    "shards": _open_shards,
 }
 
 

@@ -27,6 +27,12 @@ class Dataset:
     class_names: tuple[str, ...]
     dataset_id: str
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every image."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
     def __post_init__(self) -> None:
         _check(self.name, "training", self.images, self.labels, len(self.class_names))
         _check(self.name, "test", self.test_images, self.test_labels, len(self.class_names))

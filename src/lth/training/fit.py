@@ -122,7 +122,7 @@ def fit(courses: Sequence[Course], stream: Stream, stop: Event, pace: Pace) -> N
         here = [course for course in courses if course.trainee.step == step > course.tally.since]
         present = [course for course in here if course.failure is None]
         for course in present:
-            _record(course, stream.resident, meter)
+            _record(course, stream, meter)
         _keep(present, {step})
         for course in present:
             if step in course.remask and step < course.trainee.last_step:
@@ -183,8 +183,8 @@ def _fetch_kept(course: Course, kept: dict[str, str]) -> bool:
     return True
 
 
-def _record(course: Course, resident: Images, meter: Meter) -> None:
-    trainee = course.trainee
+def _record(course: Course, stream: Stream, meter: Meter) -> None:
+    trainee, resident = course.trainee, stream.resident
     if not _due(course):
         return
     losses = trainee.take_losses()
@@ -210,6 +210,7 @@ def _record(course: Course, resident: Images, meter: Meter) -> None:
         "train_loss": losses.mean().item() if len(losses) else None,
         "validation_loss": scores.loss,
         "validation_top1": scores.top1,
+        "ids_sha256": stream.fingerprint((trainee.step - 1) // trainee.steps_per_epoch) if trainee.step else None,
         "seconds": round(course.seconds, 3),
         **meter.row(course.tally),
         **_tested(course, resident),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class LthError(Exception):
     """A user's problem, worded as: where it is, what is wrong, the value found, and the cure.
@@ -17,6 +19,17 @@ class LthError(Exception):
             shown = repr(value)
             text += f" (found {shown if len(shown) <= 120 else shown[:117] + '...'})"
         super().__init__(f"{text}. {cure}" if cure else text)
+
+    def __reduce__(self) -> tuple[Callable[..., LthError], tuple[object, ...]]:
+        """Returns what pickle needs to bring the error to another process, whatever its `__init__` takes."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[LthError], arguments: tuple[object, ...], attributes: dict[str, object]) -> LthError:
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(attributes)
+    return error
 
 
 class SpecError(LthError):

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lth.cli import inspect, work
+from lth.cli.data import app as data
 from lth.cli.doctor import doctor
 from lth.cli.plan import plan
 from lth.cli.repro import repro
@@ -38,6 +39,7 @@ app.command("repro")(repro)
 app.command("stability")(stability)
 app.command("doctor")(doctor)
 app.add_typer(ticket, name="ticket")
+app.add_typer(data, name="data")
 
 
 def _version(wanted: bool) -> None:

@@ -16,7 +16,7 @@ from lth.errors import RunError
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Generator[None]:
+def disk_errors(path: Path) -> Generator[None]:
     """Turns a full disk or a read-only folder into an error that says what to do."""
     try:
         yield
@@ -46,7 +46,7 @@ def _temporary(path: Path, data: bytes) -> Path:
 
 def atomic_write(path: Path, data: bytes | str) -> None:
     """Returns nothing; `path` holds `data` in full, or what it held before. Raises RunError on a full disk."""
-    with _told(path):
+    with disk_errors(path):
         temporary = _temporary(path, data.encode() if isinstance(data, str) else data)
         os.replace(temporary, path)
 
@@ -58,7 +58,7 @@ def publish_first(path: Path, data: bytes | str) -> bool:
     file is created exclusively.
     """
     content = data.encode() if isinstance(data, str) else data
-    with _told(path):
+    with disk_errors(path):
         temporary = _temporary(path, content)
         try:
             os.link(temporary, path)
@@ -86,7 +86,7 @@ def _create_exclusively(path: Path, content: bytes) -> bool:
 
 def make_folder(path: Path) -> Path:
     """Returns `path`, an existing folder. Raises RunError where it cannot be made."""
-    with _told(path):
+    with disk_errors(path):
         try:
             path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as problem:

@@ -160,7 +160,7 @@ def test_links_in_archives_are_refused(tmp_path: Path) -> None:
 def test_without_pillow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, contents())
     monkeypatch.delitem(sys.modules, "lth.data.sources.pictures", raising=False)
-    monkeypatch.delitem(sys.modules, "lth.data.sources.decode", raising=False)
+    monkeypatch.delitem(sys.modules, "lth.data.image", raising=False)
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(MissingExtraError, match=r"'imagefolder' needs the package 'Pillow'.*lth\[data\]"):
         open_source(f"imagefolder:{path}")

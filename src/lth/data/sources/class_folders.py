@@ -21,24 +21,29 @@ STRUCTURE = "Images lie in train/CLASS/ and test/CLASS/ (or val/CLASS/)."
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Class names in the order of the labels, and name and label of every image, both parts in order."""
+    """Class names in the order of the labels, and name and label of every image, both parts in order.
+
+    All the images' names begin with `folder`, which is empty or ends in "/".
+    """
 
     classes: tuple[str, ...]
     train: tuple[tuple[bytes, int], ...]
     test: tuple[tuple[bytes, int], ...]
+    folder: bytes
 
 
-def arrange(names: Sequence[bytes], place: Path) -> Arrangement:
+def arrange(names: Sequence[bytes], place: Path, test_needed: bool = True) -> Arrangement:
     """Returns the arrangement of the files `names` ("/" between folders, a folder's name ends in "/") of `place`.
 
     Classes are the folders in train/, in the order of their bytes, and so are the images of a class. All of it may
-    lie in one more folder. Raises DataError for a part, a class or images that are missing or lie elsewhere.
+    lie in one more folder. Raises DataError for a part, a class or images that are missing or lie elsewhere; the test
+    part may be missing, and is then empty, where it is not `test_needed`.
     """
     folder = b"" if any(name.startswith(TRAIN + b"/") for name in names) else common_folder(names)
     inside = [name.removeprefix(folder) for name in names if name.startswith(folder)]
     parts = {name.partition(b"/")[0] for name in inside if b"/" in name}
     tests = [part for part in TESTS if part in parts]
-    if TRAIN not in parts or not tests:
+    if TRAIN not in parts or (test_needed and not tests):
         what = f"there is no {'train' if TRAIN not in parts else 'test or val'} folder"
         cure = STRUCTURE if TRAIN not in parts else f"Put images aside that no training sees. {STRUCTURE}"
         raise DataError(what, at=place, value=[shown(part) for part in sorted(parts)], cure=cure)
@@ -46,7 +51,8 @@ def arrange(names: Sequence[bytes], place: Path) -> Arrangement:
         log.info(
             "%s: %s/ is the test set, %s is not read", place, shown(tests[0]), shown(b"/, ".join(tests[1:]) + b"/")
         )
-    train, test = (_by_class(names, folder + part + b"/", place) for part in (TRAIN, tests[0]))
+    train = _by_class(names, folder + TRAIN + b"/", place)
+    test = _by_class(names, folder + tests[0] + b"/", place) if tests else {}
     classes = {name: label for label, name in enumerate(sorted(train))}
     if strange := sorted(set(test) - set(classes)):
         what = f"{shown(tests[0])}/ has {len(strange)} classes that train/ has not"
@@ -54,13 +60,13 @@ def arrange(names: Sequence[bytes], place: Path) -> Arrangement:
     if empty := sorted(name for name, images in train.items() if not images):
         what = f"{len(empty)} class folders of train/ hold no images"
         raise DataError(what, at=place, value=_first(empty), cure="Fill them or take them away.")
-    if not any(test.values()):
+    if tests and not any(test.values()):
         raise DataError(f"{shown(tests[0])}/ holds no images", at=place, cure=STRUCTURE)
     labelled = (
         tuple((image, label) for name, label in classes.items() for image in sorted(part.get(name, ())))
         for part in (train, test)
     )
-    return Arrangement(tuple(map(shown, classes)), *labelled)
+    return Arrangement(tuple(map(shown, classes)), *labelled, folder)
 
 
 def _by_class(names: Sequence[bytes], part: bytes, place: Path) -> dict[bytes, list[bytes]]:

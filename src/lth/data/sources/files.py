@@ -23,6 +23,7 @@ LONGEST_HEADER = 1 << 17
 MOST_FILES = 2_000_000
 DEEPEST = 8
 BLOCK = 512
+GZIP = b"\x1f\x8b"
 AGAIN = "Fetch the file again."
 
 
@@ -61,7 +62,7 @@ def folder_files(place: Path, tops: Sequence[str] = ()) -> Files:
         for top in tops:
             names += _below(root, os.fsencode(top) + b"/", DEEPEST)
     except OSError as problem:
-        raise _unreadable(place, problem) from problem
+        raise unreadable(place, problem) from problem
     return Files(place, sorted(names), lambda name: _content(Path(os.fsdecode(os.path.join(root, name)))))
 
 
@@ -88,7 +89,7 @@ def _content(path: Path) -> bytes:
             _bound(path, size)
             return stream.read(size)
     except OSError as problem:
-        raise _unreadable(path, problem) from problem
+        raise unreadable(path, problem) from problem
 
 
 @contextmanager
@@ -100,9 +101,9 @@ def tar_files(path: Path) -> Iterator[Files]:
     try:
         raw = path.open("rb")
     except OSError as problem:
-        raise _unreadable(path, problem) from problem
+        raise unreadable(path, problem) from problem
     with raw:
-        stream = gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw
+        stream = gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == GZIP else raw
         members = _whole(path, lambda: _members(path, stream))
 
         def read(name: bytes) -> bytes:
@@ -111,7 +112,46 @@ def tar_files(path: Path) -> Iterator[Files]:
         yield Files(path, list(members), read)
 
 
-def _whole(path: Path, read: Callable[[], T]) -> T:
+def tar_spans(path: Path, begin: int = 0, size: int | None = None) -> dict[bytes, tuple[int, int]]:
+    """Returns offset and size in the file `path` of the files of a tar archive, by name; a folder's size is 0.
+
+    The archive begins at `begin`, and is `size` bytes long where it lies in another one. Only headers are read, by
+    seeking. Raises DataError for what `tar_files` refuses, and for a compressed archive, which has no such places.
+    """
+    at = f"{path}, offset {begin}" if begin else str(path)
+    try:
+        with path.open("rb") as raw:
+            if begin == 0 and raw.peek(2)[:2] == GZIP:
+                cure = "Unpack it first, with gunzip; only the .tar itself can be read at any place."
+                raise DataError("a compressed archive", at=at, cure=cure)
+            stream = raw if size is None else Window(raw, begin, size)
+            found = _whole(at, lambda: _members(at, stream))  # pyright: ignore[reportArgumentType]
+    except OSError as problem:
+        raise unreadable(path, problem) from problem
+    return {name: (begin + offset, length) for name, (offset, length) in found.items()}
+
+
+class Window:
+    """The `size` bytes at `begin` of an open file, as a file of their own."""
+
+    def __init__(self, raw: BinaryIO, begin: int, size: int):
+        self._raw, self._begin, self._size, self._place = raw, begin, size, 0
+
+    def read(self, count: int) -> bytes:
+        self._raw.seek(self._begin + self._place)
+        taken = self._raw.read(max(0, min(count, self._size - self._place)))
+        self._place += len(taken)
+        return taken
+
+    def seek(self, offset: int) -> int:
+        self._place = offset
+        return offset
+
+    def tell(self) -> int:
+        return self._place
+
+
+def _whole(path: object, read: Callable[[], T]) -> T:
     """Returns what `read` returns, its exceptions made DataErrors."""
     try:
         return read()
@@ -128,7 +168,7 @@ def _whole(path: Path, read: Callable[[], T]) -> T:
 class _Careful:
     """An archive for tarfile, which reads nothing but headers from it: no long read is a header's."""
 
-    stream: BinaryIO | gzip.GzipFile
+    stream: BinaryIO | gzip.GzipFile | Window
 
     def read(self, count: int) -> bytes:
         if count > LONGEST_HEADER:
@@ -142,11 +182,11 @@ class _Careful:
         return self.stream.tell()
 
 
-def _members(path: Path, stream: BinaryIO | gzip.GzipFile) -> dict[bytes, tuple[int, int]]:
+def _members(path: object, stream: BinaryIO | gzip.GzipFile | Window) -> dict[bytes, tuple[int, int]]:
     """Returns offset and size of the files of an archive by name; a folder's are 0."""
     found: dict[bytes, tuple[int, int]] = {}
     archive = tarfile.TarFile(fileobj=_Careful(stream), mode="r", encoding="utf-8")  # pyright: ignore[reportArgumentType]
-    while (member := archive.next()) is not None:
+    while (member := _next(archive)) is not None:
         archive.members.clear()  # pyright: ignore[reportAttributeAccessIssue]  # it keeps a kilobyte a file
         name = _tidy(path, member)
         if not name or _hidden(name):
@@ -168,7 +208,21 @@ def _members(path: Path, stream: BinaryIO | gzip.GzipFile) -> dict[bytes, tuple[
     return found
 
 
-def _tidy(path: Path, member: tarfile.TarInfo) -> bytes:
+def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
+    before = archive.offset
+    try:
+        member = archive.next()
+    except MemoryError:
+        raise
+    # As in _whole; here the place is known.
+    except Exception as problem:
+        raise ValueError(f"{problem}, after offset {before}") from problem
+    if member is not None and (member.size < 0 or archive.offset < before):
+        raise ValueError(f"a negative size, after offset {before}")
+    return member
+
+
+def _tidy(path: object, member: tarfile.TarInfo) -> bytes:
     parts = [part for part in member.name.encode("utf-8", "surrogateescape").split(b"/") if part not in (b"", b".")]
     if b".." in parts:
         raise DataError("a name leads out of the archive", at=path, value=member.name, cure="Make the archive anew.")
@@ -205,7 +259,7 @@ def _bound(at: object, size: int) -> None:
         raise DataError(f"the file is larger than {LARGEST} bytes", at=at, value=size)
 
 
-def _unreadable(at: object, problem: OSError) -> DataError:
+def unreadable(at: object, problem: OSError) -> DataError:
     return DataError(f"cannot be read: {problem.strerror or problem}", at=at)
 
 

@@ -45,13 +45,18 @@ def open_imagefolder(rest: str, image_size: int | None = None) -> Dataset:
 
 @contextmanager
 def _files(path: Path) -> Iterator[Files]:
-    """Yields the files of an archive, or those of a folder or its only subfolder that matter."""
+    """Yields the files of an archive or a folder."""
     if path.is_file():
         with tar_files(path) as files:
             yield files
         return
+    yield picture_folder(path)
+
+
+def picture_folder(path: Path) -> Files:
+    """Returns the files of a folder, or of its only subfolder, that matter. Raises DataError."""
     parts = [part.decode() for part in (TRAIN, *TESTS)]
     if not (path / parts[0]).is_dir():
         inner = [name for name in next(os.walk(path), ("", [], []))[1] if not name.startswith(".")]
         path = path / inner[0] if len(inner) == 1 else path
-    yield folder_files(path, [part for part in parts if (path / part).is_dir()])
+    return folder_files(path, [part for part in parts if (path / part).is_dir()])

@@ -13,7 +13,7 @@ from itertools import islice
 
 import numpy as np
 
-from lth.data.sources.decode import decode
+from lth.data.image import decode
 from lth.data.sources.files import Files, shown
 from lth.errors import DataError
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lth.data.sources import decode as decoder
-from lth.data.sources.decode import decode
+from lth.data import image as decoder
+from lth.data.image import decode
 
 TALL = np.random.default_rng(0).integers(0, 256, (7, 4, 3), np.uint8)
 

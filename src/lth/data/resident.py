@@ -46,7 +46,10 @@ class Resident:
         self.frame = Frame.of((height, width), data.crop_size)
         self.input_shape = (channels, *self.frame.seen)
         self._stored = (channels, height, width)
-        self.normalize = Normalizer.of(dataset.images, device)
+        recorded = dataset.statistics
+        self.normalize = (
+            Normalizer.of(dataset.images, device) if recorded is None else Normalizer.of_statistics(*recorded, device)
+        )
         self._finish = Finish.of(data, self.frame, self.normalize, self.layout)
         fits = 4 * (dataset.images.size + dataset.test_images.size) <= limit
         self.as_float = self._finish.normal = self.home == device and fits and not self._finish.grey

@@ -52,7 +52,7 @@ class Shards:
         """Returns the data set with its images in memory, in the order of the rows. Raises DataError as rows do."""
         images, test_images = (rows.take(np.arange(rows.count)) for rows in (self.train, self.test))
         parts = images, self.labels, test_images, self.test_labels
-        return Dataset(self.name, *parts, self.class_names, self.dataset_id)
+        return Dataset(self.name, *parts, self.class_names, self.dataset_id, (self.mean, self.deviation))
 
 
 def open_shards(folder: str | os.PathLike[str], way: str = "auto") -> Shards:

@@ -27,8 +27,6 @@ guard_epochs = 0
 [grid]
 sparsities = [0.8]
 rewind = ["0"]
-controls = ["reinit"]
-controls_at = "all"
 [execute]
 launcher = "local"
 loader = "{way}"
@@ -54,12 +52,12 @@ def run(folder: Path, into: Path, way: str) -> dict[str, str]:
 def test_every_way_of_reading_trains_the_same_networks(folder: Path, tmp_path: Path) -> None:
     found = {way: run(folder, tmp_path / way, way) for way in ("auto", "mmap", "pread")}
     assert found["auto"] == found["mmap"] == found["pread"]
-    assert len(found["auto"]) >= 3
+    assert len(found["auto"]) >= 2
     rows = [
-        [json.loads(line) for line in next((tmp_path / way / "run").glob("dense/seed0/*/metrics.jsonl")).open()]
+        next((tmp_path / way / "run").glob("dense/seed0/*/metrics.jsonl")).read_text().splitlines()
         for way in ("auto", "pread")
     ]
-    marks = [[row["ids_sha256"] for row in one] for one in rows]
+    marks = [[json.loads(row)["ids_sha256"] for row in one] for one in rows]
     assert marks[0] == marks[1]
     assert len(set(marks[0])) == len(marks[0]) == 2
 

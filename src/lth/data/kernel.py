@@ -29,7 +29,7 @@ def cut_by_numpy(
     row, pixels = ctypes.c_uint8 * (height * width * CHANNELS), (height, width, CHANNELS)
     given = zip(addresses.tolist(), tops.tolist(), lefts.tolist(), flips.tolist(), out, strict=True)
     for address, top, left, flip, into in given:
-        image = np.frombuffer(row.from_address(address), np.uint8).reshape(pixels)
+        image = np.ctypeslib.as_array(row.from_address(address)).reshape(pixels)
         first, last = max(0, -top), min(high, height - top)
         begin, end = max(0, -left), min(wide, width - left)
         turned = into[:, ::-1] if flip else into

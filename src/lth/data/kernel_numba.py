@@ -17,6 +17,9 @@ _TURNED = [3 * pixel + channel for pixel in reversed(range(_GROUP)) for channel 
 # The 64-bit types keep the machine code free of checks whether an index wraps around.
 _U = np.uintp
 
+# pyright: reportCallIssue=false, reportArgumentType=false
+# An intrinsic is called without its context, which no type checker knows.
+
 
 @intrinsic
 def _load(context: Any, address: Any) -> Any:

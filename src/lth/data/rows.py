@@ -42,8 +42,9 @@ class Rows:
     """The images of one part, by row. Threads may share it.
 
     `locate` gives, for rows (k,), the addresses of their pixels, uint64 (k,), uint8 (h,w,3) each, and what must be
-    kept alive while they are looked at. `expect` has the rows brought to memory in the background, where they are
-    not. Both raise DataError for a file that was shortened, deleted or cannot be read.
+    kept alive while they are looked at; it raises DataError for a file that was shortened, deleted or cannot be
+    read. `expect` has the rows brought to memory in the background, where they are not. `files` gives the
+    descriptors of the open files.
     """
 
     count: int
@@ -51,6 +52,7 @@ class Rows:
     way: str
     locate: Callable[[np.ndarray], tuple[np.ndarray, object]]
     expect: Callable[[np.ndarray], None]
+    files: Callable[[], list[int]]
 
     def take(self, rows: np.ndarray, piece: int = 64) -> np.ndarray:
         """Returns the images of rows (k,), uint8 (k,h,w,3)."""
@@ -71,8 +73,11 @@ def open_rows(shelf: Shelf, way: str = "auto") -> Rows:
     if way == "auto":
         way = way_of(shelf.paths[0].parent, sum(shelf.sizes))
     files = _Files(shelf)
-    read = _jpeg(files, shelf) if shelf.offsets is not None else _mapped(files) if way == "mmap" else _read(files)
-    return Rows(int(shelf.counts.sum()), shelf.shape, "jpeg" if shelf.offsets is not None else way, read, files.expect)
+    if shelf.offsets is not None:
+        way, locate = "jpeg", _jpeg(files, shelf)
+    else:
+        locate = _mapped(files) if way == "mmap" else _read(files)
+    return Rows(int(shelf.counts.sum()), shelf.shape, way, locate, files.expect, lambda: list(files.numbers))
 
 
 class _Files:
@@ -178,7 +183,7 @@ def _read(files: _Files) -> Callable[[np.ndarray], tuple[np.ndarray, object]]:
     def locate(rows: np.ndarray) -> tuple[np.ndarray, object]:
         scratch = np.empty((len(rows), files.row_bytes), np.uint8)
         for into, (number, first, _) in zip(scratch, _places(files, rows), strict=True):
-            _fill(files, number, memoryview(into), first)
+            _fill(files, number, into.data, first)
         return _addresses(scratch), scratch
 
     return locate

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
-from lth.data.custom import custom_function
+from lth.data.augment import Moves
+from lth.data.custom import apply, check_pure, custom_function
 from lth.data.loader import Resident, Stream
 from lth.data.sources import Dataset
 from lth.errors import DataError
 from lth.spec.schema import Augment, Data, Resized, Validation
 
 CPU = torch.device("cpu")
+PAGE = Path(__file__).parents[2] / "docs" / "loader.md"
 NAMES = ("shifted", "in_place")
 
 
@@ -87,3 +93,13 @@ def test_a_function_that_cannot_be_had(path: str, what: str) -> None:
 
 def test_ids_are_numpy(colours: Dataset) -> None:
     assert isinstance(stream(colours, "shifted").ids(0), np.ndarray)
+
+
+def test_the_function_on_the_page_is_one(colours: Dataset) -> None:
+    made: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)[0], made)
+    images = torch.from_numpy(colours.images[:6]).permute(0, 3, 1, 2).to(torch.float32).contiguous()
+    zero = torch.zeros(6, dtype=torch.int64)
+    moved = Moves(zero, zero, zero.bool(), None, np.arange(6), 3, 4)
+    check_pure(made["brighter"], images, moved)
+    assert not torch.equal(apply(made["brighter"], images, moved), images)

@@ -11,6 +11,7 @@ from numba import types
 from numba.extending import intrinsic
 
 _BYTE = ir.IntType(8)
+_LINES = 16  # that are copied near, turned there, and copied away: plain stores to memory are slow
 _GROUP = 16  # pixels that are turned at once: 48 bytes in a few instructions
 _PIXELS = ir.VectorType(_BYTE, 3 * _GROUP)
 _TURNED = [3 * pixel + channel for pixel in reversed(range(_GROUP)) for channel in range(3)]
@@ -91,31 +92,44 @@ def _turn(into, source, pixels):  # type: ignore[no-untyped-def]
 def _cut(addresses, height, width, tops, lefts, flips, into, high, wide):  # type: ignore[no-untyped-def]
     """See `kernel.cut_by_numpy`; `into` is the address of B images of high x wide pixels, end to end."""
     row = _U(3 * wide)
-    size = _U(high) * row
-    turned = np.empty(size, np.uint8)  # one image, which stays in the cache: copies reach memory faster than stores
+    near = np.empty(_U(2 * _LINES) * row, np.uint8)  # a few lines that stay in the nearest cache
+    there, turned = _U(near.ctypes.data), _U(near.ctypes.data) + _U(_LINES) * row
     for i in range(addresses.size):
-        top, left, here = tops[i], lefts[i], into + _U(i) * size
-        line = _U(turned.ctypes.data) if flips[i] else here
+        top, left, here = tops[i], lefts[i], into + _U(i * high) * row
         begin, end = max(0, -left), min(wide, width - left)
-        count = _U(max(0, end - begin))
-        before, after = (_U(3 * (wide - end)), _U(3 * begin)) if flips[i] else (_U(3 * begin), _U(3 * (wide - end)))
-        for y in range(high):
-            if top + y < 0 or top + y >= height or count == _U(0):
-                _blacken(line, row)
-                line += row
-                continue
-            there = addresses[i] + _U(3 * ((top + y) * width + left + begin))
-            if flips[i]:
-                _turn(line + before, there, count)
-            else:
-                _copy(line + before, there, _U(3) * count)
-            if before:
-                _blacken(line, before)
-            if after:
-                _blacken(line + row - after, after)
-            line += row
+        first, last = max(0, -top), min(high, height - top)
+        if begin >= end or first >= last:
+            _blacken(here, _U(high) * row)
+            continue
+        if first > 0:
+            _blacken(here, _U(first) * row)
+        if last < high:
+            _blacken(here + _U(last) * row, _U(high - last) * row)
+        count = _U(end - begin)
+        before = _U(3 * (wide - end)) if flips[i] else _U(3 * begin)
+        after = row - before - _U(3) * count
+        source = addresses[i] + _U(3 * ((top + first) * width + left + begin))
+        step = _U(3 * width)
         if flips[i]:
-            _copy(here, _U(turned.ctypes.data), size)
+            if before or after:
+                _blacken(turned, _U(_LINES) * row)
+            for y in range(first, last, _LINES):
+                lines = min(_LINES, last - y)
+                for z in range(lines):
+                    _copy(there + _U(z) * row, source, _U(3) * count)
+                    source += step
+                for z in range(lines):
+                    _turn(turned + _U(z) * row + before, there + _U(z) * row, count)
+                _copy(here + _U(y) * row, turned, _U(lines) * row)
+        else:
+            for y in range(first, last):
+                line = here + _U(y) * row
+                if before:
+                    _blacken(line, before)
+                _copy(line + before, source, _U(3) * count)
+                if after:
+                    _blacken(line + row - after, after)
+                source += step
 
 
 def _compiled(function: Any, signature: Any = None) -> Any:

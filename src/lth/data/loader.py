@@ -38,6 +38,7 @@ class Images(Protocol):
     train_examples: int
     steps_per_epoch: int
     normalize: Normalizer
+    buffer_bytes: int  # that will be taken of the host's memory beside what is taken already
 
     def batches(self, part: Part, size: int, rank: int = 0, world: int = 1) -> Iterator[tuple[Tensor, Tensor]]: ...
 

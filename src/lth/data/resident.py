@@ -44,7 +44,7 @@ class Resident:
         self.steps_per_epoch = self.train_examples // data.batch_size
         check_sizes(data, self.train_examples, (height, width))
         self.frame = Frame.of((height, width), data.crop_size)
-        self.input_shape = (channels, *self.frame.seen)
+        self.input_shape, self.buffer_bytes = (channels, *self.frame.seen), 0
         self._stored = (channels, height, width)
         recorded = dataset.statistics
         self.normalize = (

@@ -89,6 +89,8 @@ class Streamed:
         labels = {"train": shards.labels, "validation": shards.labels, "test": shards.test_labels}
         self._labels = {part: torch.from_numpy(labels[part][ids]).to(device) for part, ids in self._ids.items()}
         self.backend, self._cut = cut()
+        sides = self.frame.stored if data.augment.resized else self.frame.seen
+        self.buffer_bytes = (depth + 1) * data.batch_size * sides[0] * sides[1] * channels
         self._idle: dict[tuple[int, tuple[int, int]], list[list[Batch]]] = {}
 
     def batches(self, part: Part, size: int, rank: int = 0, world: int = 1) -> Iterator[tuple[Tensor, Tensor]]:

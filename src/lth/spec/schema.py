@@ -39,6 +39,7 @@ __all__ = [
     "Model",
     "Optimizer",
     "Prune",
+    "Resized",
     "Schedule",
     "Section",
     "Select",

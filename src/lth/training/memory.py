@@ -60,7 +60,7 @@ def room(network: nn.Module, resident: Images, recipe: Train, *, states: int, sh
         del trial
         torch.cuda.empty_cache()
         return Room(ticket, shared, torch.cuda.mem_get_info(resident.device)[0] / sharers, str(resident.device))
-    shared = _peak_on_cpu(trial, resident, recipe) + (1 + states) * weights + COPIES * saved
+    shared = resident.buffer_bytes + _peak_on_cpu(trial, resident, recipe) + (1 + states) * weights + COPIES * saved
     return Room(ticket, shared, *headroom(sharers))
 
 

@@ -98,7 +98,7 @@ def test_ids_are_numpy(colours: Dataset) -> None:
 def test_the_function_on_the_page_is_one(colours: Dataset) -> None:
     made: dict[str, Any] = {}
     exec(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)[0], made)
-    images = torch.from_numpy(colours.images[:6]).permute(0, 3, 1, 2).to(torch.float32).contiguous()
+    images = torch.from_numpy(colours.images[:6].copy()).permute(0, 3, 1, 2).to(torch.float32).contiguous()
     zero = torch.zeros(6, dtype=torch.int64)
     moved = Moves(zero, zero, zero.bool(), None, np.arange(6), 3, 4)
     check_pure(made["brighter"], images, moved)

@@ -89,11 +89,14 @@ def _turn(into, source, pixels):  # type: ignore[no-untyped-def]
         at, left = at + _U(3), left - _U(1)
 
 
-def _cut(addresses, height, width, tops, lefts, flips, into, high, wide):  # type: ignore[no-untyped-def]
-    """See `kernel.cut_by_numpy`; `into` is the address of B images of high x wide pixels, end to end."""
+def _cut(addresses, height, width, tops, lefts, flips, into, high, wide, near):  # type: ignore[no-untyped-def]
+    """See `kernel.cut_by_numpy`; `into` is the address of B images of high x wide pixels, end to end.
+
+    `near` is the address of room for twice _LINES lines: the caller's, for compiled code frees an array of its own
+    after its last use, and knows of no use by address.
+    """
     row = _U(3 * wide)
-    near = np.empty(_U(2 * _LINES) * row, np.uint8)  # a few lines that stay in the nearest cache
-    there, turned = _U(near.ctypes.data), _U(near.ctypes.data) + _U(_LINES) * row
+    there, turned = near, near + _U(_LINES) * row
     for i in range(addresses.size):
         top, left, here = tops[i], lefts[i], into + _U(i * high) * row
         begin, end = max(0, -left), min(wide, width - left)
@@ -150,7 +153,7 @@ _run = _compiled(
     _cut,
     types.void(
         _array(types.uint64), types.int64, types.int64, _array(types.int64), _array(types.int64),
-        _array(types.boolean), types.uint64, types.int64, types.int64,
+        _array(types.boolean), types.uint64, types.int64, types.int64, types.uint64,
     ),
 )  # fmt: skip
 
@@ -162,4 +165,6 @@ def cut_by_numba(
     """Returns nothing; as `kernel.cut_by_numpy`, and other threads run while it copies."""
     assert out.flags.c_contiguous
     assert out.flags.writeable
-    _run(addresses, height, width, tops, lefts, flips, out.ctypes.data, *out.shape[1:3])
+    high, wide = out.shape[1:3]
+    near = np.empty(2 * _LINES * 3 * wide, np.uint8)
+    _run(addresses, height, width, tops, lefts, flips, out.ctypes.data, high, wide, near.ctypes.data)

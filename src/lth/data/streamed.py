@@ -23,6 +23,7 @@ from lth.spec.schema import Data
 
 DEPTH = 4  # steps that are filled ahead, and, beyond these, whose rows are asked for ahead
 MOST_THREADS = 4
+READ_AT_ONCE = 16  # rows that are read before they are cut: their copy stays in the cache
 CPU = torch.device("cpu")
 
 
@@ -167,14 +168,15 @@ class Streamed:
 
     def _fill(self, rows: Rows, ids: np.ndarray, part: slice, moved: Moves | None, batch: Batch) -> None:
         """Copies the images `ids[part]` to their places in a buffer, cut and flipped; `moved` is of these alone."""
-        here = ids[part]
-        if not len(here):
-            return
+        here, into = ids[part], batch.pixels[part]
         batch.wait()
-        tops, lefts, flips = self._offsets(len(here), moved)
-        addresses, kept = rows.locate(here)
-        self._cut(addresses, *self.frame.stored, tops, lefts, flips, batch.pixels[part])
-        del kept
+        offsets = self._offsets(len(here), moved)
+        few = max(1, len(here)) if rows.way == "mmap" else READ_AT_ONCE
+        for first in range(0, len(here), few):
+            some = slice(first, first + few)
+            addresses, kept = rows.locate(here[some])
+            self._cut(addresses, *self.frame.stored, *(one[some] for one in offsets), into[some])
+            del kept
 
     def _offsets(self, count: int, moved: Moves | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if moved is None:

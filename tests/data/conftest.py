@@ -49,3 +49,27 @@ def idx_folder(tmp_path: Path) -> Path:
 def colours() -> Dataset:
     """Returns 203 training and 31 test images of 3 channels and 8 x 8 pixels, 5 classes."""
     return open_source("synthetic:examples=203,test_examples=31,classes=5,channels=3,seed=4")
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns an image folder of 90 training and 24 test pictures of 3 classes."""
+    from data.shards import draw
+
+    return draw(tmp_path_factory.mktemp("drawn"))
+
+
+@pytest.fixture(scope="session")
+def raw_shards(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns these pictures as raw shards; to be copied before they are changed."""
+    from data.shards import prepared
+
+    return prepared(drawn, tmp_path_factory.mktemp("shards") / "raw")
+
+
+@pytest.fixture(scope="session")
+def jpeg_shards(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns these pictures as shards of JPEG streams; to be copied before they are changed."""
+    from data.shards import prepared
+
+    return prepared(drawn, tmp_path_factory.mktemp("shards") / "jpeg", codec="jpeg", quality=90)

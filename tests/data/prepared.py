@@ -49,9 +49,9 @@ def backwards(tasks: Sequence[Task]) -> Iterator[Report]:
     return map(make_shard, list(tasks)[::-1])
 
 
-def prepared(source: str, out: Path, recipe: Recipe = RAW, **options: float) -> Summary:
+def prepared(source: str, out: Path, recipe: Recipe = RAW, max_failures: int | float = 0) -> Summary:
     """Returns the summary of a preparation in this process."""
-    return prepare(source, out, recipe, run=here, **options)
+    return prepare(source, out, recipe, run=here, max_failures=max_failures)
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from data.prepared import JPEG, RAW, backwards, hashes, here, image_folder, prep
 from lth.data.image import decode
 from lth.data.manifest import read_manifest
 from lth.data.prepare import FailuresError, prepare
+from lth.data.prepare_local import local_engine
 from lth.data.prepare_space import bytes_needed
 from lth.data.shard_task import Recipe, Report, Task, make_shard
 from lth.data.statistics import statistics_of_sums
@@ -269,3 +271,23 @@ def test_a_disk_that_fills_up_keeps_finished_shards(tmp_path: Path, monkeypatch:
         assert hashes(small / "out") == hashes(tmp_path / "out")
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_the_odd_images_are_rows_or_failures_with_reasons(test_data: Path, tmp_path: Path) -> None:
+    """All 160 as one class: what is no row is listed, and the same in every process."""
+    odd = test_data / "odd-images"
+    for part in ("train", "test"):
+        folder = tmp_path / "images" / part / "odd"
+        folder.mkdir(parents=True)
+        for path in sorted(odd.rglob("*")):
+            if path.is_file() and "as-imagenet" not in path.parts and path.name != "EXPECTED.csv":
+                shutil.copy(path, folder / f"{path.name}.jpg")
+    source = f"imagefolder:{tmp_path / 'images'}"
+    one = prepared(source, tmp_path / "a", max_failures=0.5)
+    with local_engine(2) as run:
+        prepare(source, tmp_path / "b", RAW, run=run, max_failures=0.5)
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+    manifest = one.manifests["test"]
+    assert manifest.n + len(manifest.failures) == len(list((tmp_path / "images" / "test" / "odd").iterdir()))
+    assert len(manifest.failures) >= 60
+    assert all(failure.reason and "0x" not in failure.reason for failure in manifest.failures)

@@ -54,7 +54,7 @@ ENTRY = {"train__entry": "mine.training:train"}
             {"data__image_size": 96},
             {"data__image_size": 96, "data__source": "imagefolder:pictures"},
             "data.image_size: would be ignored: the source has images of one size (found 96). "
-            "Drop it; only imagefolder:DIR resizes its images",
+            "Drop it; only imagefolder:PATH, tfrecord:GLOB and package.module:function resize their images",
         ),
         (
             {"data__source": "imagefolder:pictures", "data__image_size": 96, "data__crop_size": 97},
@@ -152,6 +152,17 @@ ENTRY = {"train__entry": "mine.training:train"}
 def test_a_rule(wrong: Document, right: Document, line: str) -> None:
     assert check(smallest(**wrong)) == [line]
     assert isinstance(check(smallest(**right)), Spec)
+
+
+@pytest.mark.parametrize("source", ["imagefolder:x", "tfrecord:data/*", "my.pets:make", "pets:make"])
+def test_sources_that_make_images_of_one_size(source: str) -> None:
+    assert isinstance(check(smallest(data__source=source, data__image_size=96)), Spec)
+
+
+@pytest.mark.parametrize("source", ["mnist:data", "cifar10:data", "synthetic:x", "imagenet_tars:data", "a:b:c"])
+def test_sources_that_do_not(source: str) -> None:
+    (line,) = check(smallest(data__source=source, data__image_size=96))  # pyright: ignore[reportGeneralTypeIssues]
+    assert line.startswith("data.image_size: would be ignored: the source has images of one size")
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(2, 64))

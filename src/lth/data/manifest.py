@@ -62,10 +62,10 @@ class Preprocessing(Record):
 class Manifest(Record):
     """One part of a data set as shards, in the order of the rows; row r of the whole is row r of `labels.npy`.
 
-    `labels` is an npy file int64 (n,). `source_index` is UTF-8 text, one line a row: name in the source, tab, width, tab,
-    height of the original in pixels. `offsets`, of the codec jpeg alone, is an npy file int64 (n,2): begin and end within
-    the row's shard. `mean` and `deviation` are those of the channels over all pixels, in grey levels 0..255.
-    `dataset_id` is the sha256 of the canonical JSON of all the rest.
+    `labels` is an npy file int64 (n,). `source_index` is UTF-8 text, one line a row: name in the source, tab,
+    width, tab, height of the original in pixels. `offsets`, of the codec jpeg alone, is an npy file int64 (n,2):
+    begin and end within the row's shard. `mean` and `deviation` are those of the channels over all pixels, in grey
+    levels 0..255. `dataset_id` is the sha256 of the canonical JSON of all the rest.
     """
 
     format_version: Literal[1]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import floor
 from pathlib import Path
 
+from lth.data.listing import Source
 from lth.data.listings import open_listing
 from lth.data.manifest import Manifest, read_manifest
 from lth.data.prepare_claim import claimed
@@ -68,17 +69,18 @@ def prepare(
     run: Run,
     max_failures: int | float = MOST_FAILURES,
     told: Told = lambda _: None,
+    listing: Callable[[str], Source] = open_listing,
 ) -> Summary:
     """Returns the summary of the images of `source` made to shards in the directory `out`, one folder a part.
 
-    `run` makes the shards, here or elsewhere, in any order. What is unfinished lies in `out`.partial, and the same
-    call goes on from there; `out` appears in one step when all is done. `max_failures` of them, a whole number or a
-    share such as 0.001, may be undecodable: they are listed in the manifest.
+    `run` makes the shards, here or elsewhere, in any order; `listing` lists the source. What is unfinished lies in
+    `out`.partial, and the same call goes on from there; `out` appears in one step when all is done. `max_failures` of
+    the images, a whole number or a share such as 0.001, may be undecodable: they are listed in the manifest.
 
     Raises DataError for a source that cannot be read, another content in `out`, too little room; FailuresError for too
     many undecodable images; RunError where another preparation is at work there, or the disk is full.
     """
-    plan = make_plan(open_listing(source), recipe)
+    plan = make_plan(listing(source), recipe)
     out = Path(os.path.abspath(os.path.expanduser(out)))
     work = out.with_name(f"{out.name}.partial")
     make_folder(out.parent)

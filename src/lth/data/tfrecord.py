@@ -47,7 +47,7 @@ def record_spans(path: str, most: int | None = None) -> np.ndarray:
     return np.array(spans, np.int64).reshape(-1, 2)
 
 
-def read_record(path: str, offset: int, size: int) -> memoryview:
+def read_record(path: str, offset: int, size: int) -> bytes:
     """Returns the data of the record whose frame is the `size` bytes at `offset`, both checksums verified.
 
     Raises DataError, naming file and offset, where it is damaged: a file with one wrong byte is not to be trusted.
@@ -59,7 +59,7 @@ def read_record(path: str, offset: int, size: int) -> memoryview:
     data = framed[HEAD:-TAIL]
     if _masked(checksum(data)) != int.from_bytes(framed[-TAIL:], "little"):
         raise DataError("the data do not fit their checksum", at=f"{told(path)}, offset {offset + HEAD}", cure=AGAIN)
-    return memoryview(data)
+    return data
 
 
 @lru_cache(1)
@@ -79,19 +79,19 @@ def framed(data: bytes) -> bytes:
 
 
 def _length(path: str, offset: int, head: bytes, checksum: Callable[[bytes], int]) -> int:
-    at = f"{told(path)}, offset {offset}"
     if len(head) < HEAD:
+        at = f"{told(path)}, offset {offset}"
         raise DataError(f"cut short: a length takes {HEAD} bytes, {len(head)} are there", at=at, cure=AGAIN)
     length, expected = struct.unpack("<QI", head)
-    if _masked(checksum(head[:8])) != expected:
-        if offset == 0 and (head[:2] == GZIP or head[:2] in ZLIB):
-            cure = "Unpack it first; only plain TFRecords can be read at any place."
-            raise DataError("a compressed TFRecord file", at=at, cure=cure)
-        what = "not a TFRecord file, or a damaged one: a length does not fit its checksum"
-        raise DataError(what, at=at, cure=AGAIN)
-    if length > LARGEST:
+    if _masked(checksum(head[:8])) == expected and length <= LARGEST:
+        return length
+    at = f"{told(path)}, offset {offset}"
+    if _masked(checksum(head[:8])) == expected:
         raise DataError(f"a record of more than {LARGEST} bytes", at=at, value=length)
-    return length
+    if offset == 0 and (head[:2] == GZIP or head[:2] in ZLIB):
+        cure = "Unpack it first; only plain TFRecords can be read at any place."
+        raise DataError("a compressed TFRecord file", at=at, cure=cure)
+    raise DataError("not a TFRecord file, or a damaged one: a length does not fit its checksum", at=at, cure=AGAIN)
 
 
 def _masked(crc: int) -> int:

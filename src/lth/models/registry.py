@@ -18,6 +18,7 @@ from lth.models.lenet import LeNet300100
 from lth.models.mobilenet_v2 import MobileNetV2
 from lth.models.resnet import ResNet
 from lth.models.resnet_cifar import ResNetCifar
+from lth.models.strides import without_narrow_strides
 from lth.models.vgg import VGG
 from lth.models.vit import VisionTransformer
 from lth.spec.schema import Model
@@ -54,6 +55,7 @@ def build(model: Model, input_shape: tuple[int, int, int], classes: int, seed: i
         else:
             network = _built(make, (), model)
             _check_output(network, input_shape, classes, model.name)
+    network = without_narrow_strides(network)
     return initialize(network, model.initialization, torch.Generator().manual_seed(seed))
 
 

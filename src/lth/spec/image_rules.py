@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pydantic_core import PydanticCustomError
 
-from lth.spec.values import refused
+from lth.spec.values import FUNCTION, refused
 
 if TYPE_CHECKING:
     from lth.spec.schema import Spec
+
+# Sources whose images have one size; what looks like "module:function" and is none of them is a user's own.
+ONE_SIZE = ("digits", "mnist", "cifar10", "cifar100", "synthetic", "shards", "imagenet_tars")
 
 
 def broken_in_images(spec: Spec) -> Iterator[PydanticCustomError]:
@@ -22,10 +26,15 @@ def broken_in_images(spec: Spec) -> Iterator[PydanticCustomError]:
 
 
 def _image_size(spec: Spec) -> Iterator[PydanticCustomError]:
-    if spec.data.image_size is not None and not spec.data.source.startswith("imagefolder:"):
-        cure = "Drop it; only imagefolder:DIR resizes its images"
+    if spec.data.image_size is not None and not _resizes(spec.data.source):
+        cure = "Drop it; only imagefolder:PATH, tfrecord:GLOB and package.module:function resize their images"
         what = "would be ignored: the source has images of one size"
         yield refused(what, cure, key="data.image_size", value=spec.data.image_size, needs=("data.source",))
+
+
+def _resizes(source: str) -> bool:
+    kind = source.partition(":")[0]
+    return kind in ("imagefolder", "tfrecord") or (kind not in ONE_SIZE and re.match(FUNCTION, source) is not None)
 
 
 def _crop_size(spec: Spec) -> Iterator[PydanticCustomError]:

@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,8 +17,10 @@ from lth.cli.work import emit
 from lth.errors import LthError
 
 if TYPE_CHECKING:
+    from lth.data.listing import Source
     from lth.data.prepare import Run, Summary
-    from lth.data.shard_task import Report, Task
+
+    Engine = tuple[Run, Callable[[str], Source]]
 
 QUALITY = 90
 NAMED = 5
@@ -51,11 +53,11 @@ def prepare(
 
     if codec == "jpeg" and quality is None:
         quality = QUALITY
-    run, most = _engine(engine, master, workers), _most(max_failures)
+    most = _most(max_failures)
     try:
-        with _interrupting(), Preparing() as told:
+        with _interrupting(), _engine(engine, master, workers) as (run, listing), Preparing() as told:
             recipe = Recipe(size, policy, codec, quality)
-            summary = prepare(source, out, recipe, run=run, max_failures=most, told=told)
+            summary = prepare(source, out, recipe, run=run, max_failures=most, told=told, listing=listing)
     except FailuresError as problem:
         print(f"error: {problem}", file=sys.stderr)
         raise typer.Exit(1) from None
@@ -65,26 +67,24 @@ def prepare(
     emit(_facts(summary, engine)) if as_json else print("\n".join(_lines(summary)))
 
 
-def _engine(engine: str, master: str | None, workers: int | None) -> Run:
-    """Returns what makes shards; an engine starts when it is first asked for any."""
+@contextlib.contextmanager
+def _engine(engine: str, master: str | None, workers: int | None) -> Generator[Engine]:
+    """Yields what makes shards and what lists the source; nothing starts before it is asked for anything."""
     ignored = {"--master": master} if engine == "local" else {"--workers": workers}
     for option, value in ignored.items():
         if value is not None:
             raise LthError(f"would be ignored by --engine {engine}", at=option, value=value, cure="Drop it.")
+    if engine == "spark":
+        from lth.data.prepare_spark import spark_engine
 
-    def run(tasks: Sequence[Task]) -> Iterator[Report]:
-        if engine == "spark":
-            from lth.data.prepare_spark import spark_engine
+        with spark_engine(master) as spark:
+            yield spark.run, spark.listing
+        return
+    from lth.data.listings import open_listing
+    from lth.data.prepare_local import local_engine
 
-            started = spark_engine(master)
-        else:
-            from lth.data.prepare_local import local_engine
-
-            started = local_engine(workers)
-        with started as make:
-            yield from make(tasks)
-
-    return run
+    with local_engine(workers) as run:
+        yield run, open_listing
 
 
 def _most(text: str) -> int | float:

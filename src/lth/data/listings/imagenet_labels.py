@@ -78,9 +78,7 @@ def _matlab(content: bytes, at: str) -> dict[int, str]:
         synsets = loadmat(BytesIO(content), variable_names=["synsets"], squeeze_me=True)["synsets"]
         rows = zip(synsets["ILSVRC2012_ID"], synsets["WNID"], strict=True)
         found = {int(number): str(wnid) for number, wnid in rows if int(number) <= LEAVES}
-    except MemoryError:
-        raise
-    # SciPy lets nearly any exception through when a file is damaged.
+    # SciPy lets nearly any exception through when a file is damaged, MemoryError among them.
     except Exception as problem:
         what = f"not the kit's table of synsets: {type(problem).__name__}: {problem}"
         raise DataError(what[:300], at=at, cure="Fetch the file again.") from problem

@@ -6,6 +6,7 @@ import glob
 import logging
 import os
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +23,26 @@ log = logging.getLogger("lth")
 TRAINS = ("train", "training")
 TESTS = ("test", "val", "validation", "valid")
 WORDS = re.compile(r"[a-z]+")
+NUMBERED = re.compile(r"(.*-)\d{1,9}-of-(\d{1,9})", re.DOTALL)  # train-00003-of-01024
 LABELS = "label.labels.txt"  # that TensorFlow Datasets writes beside its files
 LONGEST = 1 << 24
 PARTS = "Files are told apart by the words train, test, val or validation in their names."
 
 
-def list_tfrecord(rest: str) -> Source:
+Spans = Callable[[Sequence[str]], list[np.ndarray]]
+
+
+def spans_here(files: Sequence[str]) -> list[np.ndarray]:
+    """Returns offset and size of the records of each file, int64 (n,2)."""
+    return [record_spans(path) for path in files]
+
+
+def list_tfrecord(rest: str, spans: Spans = spans_here) -> Source:
     """Returns the records of the files that match the pattern `rest`, in the order of the files' names.
 
-    Labels are UNKNOWN until a record is read. Class names are those of a `label.labels.txt` beside the files. Raises
-    DataError where nothing matches, files belong to no part or are damaged; MissingExtraError without google-crc32c.
+    Labels are UNKNOWN until a record is read. `spans` walks through the files, here or elsewhere. Class names are those
+    of a `label.labels.txt` beside the files. Raises DataError where nothing matches, files belong to no part or are
+    damaged; MissingExtraError without google-crc32c.
     """
     pattern = os.path.abspath(os.path.expanduser(rest))
     files = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)) if rest else []
@@ -39,12 +50,25 @@ def list_tfrecord(rest: str) -> Source:
         cure = "Write tfrecord:PATTERN, such as tfrecord:data/*.tfrecord*, quoted against the shell."
         raise DataError("no file matches", at="data.source", value=f"tfrecord:{rest}", cure=cure)
     folder = os.path.commonpath([os.path.dirname(path) for path in files])
-    parts = {part: _listing(paths, folder) for part, paths in _parts(files, folder).items()}
+    parts = {part: _listing(paths, folder, spans(paths)) for part, paths in _parts(files, folder).items()}
     return Source("tfrecord", _class_names(Path(folder) / LABELS), parts)
+
+
+def _tell_gaps(files: list[str]) -> None:
+    """Returns nothing; warns of files that are missing by the numbers of the others: a pattern may leave them out."""
+    found: dict[tuple[str, int], int] = {}
+    for path in files:
+        if name := NUMBERED.fullmatch(path):
+            of = name[1], int(name[2])
+            found[of] = found.get(of, 0) + 1
+    for (name, total), count in found.items():
+        if count < total:
+            log.warning("%s: %d of %d files are there", escaped(os.fsencode(f"{name}*-of-{total}")), count, total)
 
 
 def _parts(files: list[str], folder: str) -> dict[str, list[str]]:
     """Returns the files of "train" and, where there are any, of "test"."""
+    _tell_gaps(files)
     found: dict[str, list[str]] = {}
     for path in files:
         words = set(WORDS.findall(os.path.basename(path).lower()))
@@ -64,8 +88,7 @@ def _parts(files: list[str], folder: str) -> dict[str, list[str]]:
     return {"train": found["train"], **({"test": found[tests[0]]} if tests else {})}
 
 
-def _listing(paths: list[str], folder: str) -> Listing:
-    spans = [record_spans(path) for path in paths]
+def _listing(paths: list[str], folder: str, spans: list[np.ndarray]) -> Listing:
     counts = [len(one) for one in spans]
     if not sum(counts):
         raise DataError("the files hold no records", at=escaped(os.fsencode(paths[0])), value=f"{len(paths)} files")

@@ -1,0 +1,130 @@
+"""`lth data fetch`: a published data set by its name, or the files of a list."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from lth.cli.data.meter import Meter, size
+from lth.cli.work import emit
+
+if TYPE_CHECKING:
+    from lth.data.fetch_list import FetchReport, Item
+
+SHOWN = 20
+
+
+def fetch(
+    name: Annotated[str | None, typer.Argument(help="mnist, fashion_mnist, cifar10 or cifar100.")] = None,
+    folder: Annotated[Path | None, typer.Argument(metavar="DIR", help="Where to; default data/NAME.")] = None,
+    mirror: Annotated[
+        list[str] | None, typer.Option("--mirror", help="Address below which the files lie. May be repeated.")
+    ] = None,
+    list_: Annotated[
+        Path | None, typer.Option("--from", help="A list instead of a name, lines of: URL SHA256 [NAME]")
+    ] = None,
+    into: Annotated[Path | None, typer.Option("--into", help="Where the files of the list go; default data.")] = None,
+    engine: Annotated[Literal["local", "spark"], typer.Option(help="What brings the files of a list.")] = "local",
+    master: Annotated[str | None, typer.Option(help="The Spark master; default local[*].")] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=256, help="Files under way at once.")] = 4,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Bring a data set, or the files of a list, checked by sha256. Repeat it to go on after an interruption."""
+    if (name is None) == (list_ is None):
+        raise typer.BadParameter("give the name of a data set, or a list with --from")
+    if list_ is None:
+        if into is not None or engine == "spark" or master is not None:
+            raise typer.BadParameter("--into, --engine and --master belong to --from")
+        return _published(str(name), folder, mirror or [], as_json)
+    if mirror or folder is not None:
+        raise typer.BadParameter("a mirror and DIR belong to the name of a data set; a list goes --into a folder")
+    if master is not None and engine == "local":
+        raise typer.BadParameter("--master belongs to --engine spark")
+    from lth.data.fetch_list import read_list
+
+    items, into = read_list(list_), into or Path("data")
+    reports = _reports(items, into, engine, master, jobs)
+    if _summary(reports, len(items), into, as_json):
+        raise typer.Exit(1)
+
+
+def _published(name: str, folder: Path | None, mirrors: list[str], as_json: bool) -> None:
+    from lth.data.download import Patience
+    from lth.data.fetch import fetch as bring
+
+    with Meter("fetched") as meter:
+        source = bring(name, folder or Path("data") / name, mirrors, Patience(tries=4), meter.told)
+    if as_json:
+        return emit({"source": source, "bytes_fetched": meter.count})
+    print(f"{name}: whole; {size(meter.count)} fetched. In the spec write:", file=sys.stderr)
+    print(f'source = "{source}"')
+
+
+def _reports(
+    items: list[Item], into: Path, engine: str, master: str | None, jobs: int
+) -> Iterable[tuple[FetchReport, int]]:
+    """Yields the report of each file as it is done, and its number."""
+    if engine == "spark":
+        yield from _spark(items, into, master)
+        return
+    from lth.data.fetch_list import fetch_all
+
+    done = failed = 0
+    with Meter("fetched", more=lambda: f", {done} of {len(items)} files, {failed} failed") as meter:
+        for report in fetch_all(items, into, jobs, told=meter.told):
+            done, failed = done + 1, failed + (report.state == "failed")
+            yield report, done
+
+
+def _spark(items: list[Item], into: Path, master: str | None) -> Iterable[tuple[FetchReport, int]]:
+    from functools import partial
+    from importlib.util import find_spec
+
+    from lth.data.fetch_list import fetch_item
+    from lth.errors import MissingExtraError
+
+    if find_spec("pyspark") is None:
+        raise MissingExtraError("pyspark", "spark", "lth data fetch --engine spark")
+    from lth.data.spark_map import spark_map
+    from lth.runs.files import make_folder
+
+    folder = make_folder(into).resolve()
+    bring = partial(fetch_item, folder=folder)
+    for number, report in enumerate(spark_map(bring, items, master, shared=folder), 1):
+        yield report, number
+
+
+def _summary(reports: Iterable[tuple[FetchReport, int]], total: int, into: Path, as_json: bool) -> bool:
+    """Returns whether a file failed; prints what became of them all."""
+    began, count, brought = time.monotonic(), {"fetched": 0, "there": 0, "failed": 0}, 0
+    failures: list[FetchReport] = []
+    for report, _ in reports:
+        count[report.state] += 1
+        brought += report.brought
+        if report.state == "failed":
+            failures.append(report)
+    seconds = time.monotonic() - began
+    failures.sort(key=lambda one: one.name)
+    if as_json:
+        named = [{"name": one.name, "url": one.url, "reason": one.reason} for one in failures]
+        emit({**count, "bytes_fetched": brought, "seconds": round(seconds, 3), "into": str(into), "failures": named})
+        return bool(failures)
+    for one in failures[:SHOWN]:
+        print(f"failed: {_printable(f'{one.name}: {one.reason}')}", file=sys.stderr)
+    if len(failures) > SHOWN:
+        print(f"... and {len(failures) - SHOWN} more; --json lists them all", file=sys.stderr)
+    told = f"{count['fetched']} of {total} files fetched, {count['there']} were there, {count['failed']} failed"
+    print(f"{into}: {told}; {size(brought)} in {seconds:.1f} s")
+    if failures:
+        print("The same command tries again what failed.", file=sys.stderr)
+    return bool(failures)
+
+
+def _printable(text: str) -> str:
+    """Returns `text` without control characters: what a server says may hold sequences that command the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -170,12 +170,12 @@ class Streamed:
         """Copies the images `ids[part]` to their places in a buffer, cut and flipped; `moved` is of these alone."""
         here, into = ids[part], batch.pixels[part]
         batch.wait()
-        offsets = self._offsets(len(here), moved)
+        tops, lefts, flips = self._offsets(len(here), moved)
         few = max(1, len(here)) if rows.way == "mmap" else READ_AT_ONCE
         for first in range(0, len(here), few):
             some = slice(first, first + few)
             addresses, kept = rows.locate(here[some])
-            self._cut(addresses, *self.frame.stored, *(one[some] for one in offsets), into[some])
+            self._cut(addresses, *self.frame.stored, tops[some], lefts[some], flips[some], into[some])
             del kept
 
     def _offsets(self, count: int, moved: Moves | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -163,11 +163,12 @@ def test_streams_differ_and_fingerprints_say_so(colours: Dataset) -> None:
     assert dense.fingerprint(0) == marks[0]  # asking for other epochs in between changes nothing
 
 
-def test_one_epoch_is_remembered(colours: Dataset) -> None:
+def test_two_epochs_are_remembered(colours: Dataset) -> None:
     batches = stream(colours)
-    kept = [batches._epoch(number) for number in (0, 0, 1, 1)]
-    assert [a is b for a, b in pairwise(kept)] == [True, False, True]
-    assert len(batches._latest) == 1
+    kept = [batches.order.epoch(number) for number in (0, 0, 1, 1, 0, 2, 1)]
+    assert [a is b for a, b in pairwise(kept)] == [True, False, True, False, False, False]
+    assert kept[4] is kept[0]
+    assert kept[6] is not kept[2]
 
 
 def test_a_batch_larger_than_the_training_set(colours: Dataset) -> None:

@@ -80,13 +80,23 @@ def _data(batch_size: int) -> st.SearchStrategy[Document]:
     optional = {
         "split_seed": seeds,
         "validation": validation,
-        "augment": _table({}, {"crop": st.integers(0, 8), "flip": st.booleans()}),
+        "augment": _augmentations(),
     }
     batch = {"batch_size": st.just(batch_size)}
     folder = _table(
         {"source": texts.map("imagefolder:{}".format), **batch}, {"image_size": st.integers(1, 512), **optional}
     )
     return _table({"source": texts, **batch}, optional) | folder
+
+
+def _augmentations() -> st.SearchStrategy[Document]:
+    other = {"flip": st.booleans(), "custom": st.just("mine.images:augment")}
+    pairs = {"scale": (0.01, 0.5, 0.5, 1.0), "ratio": (0.1, 1.0, 1.5, 9.0)}
+    resized = {
+        name: st.tuples(st.floats(low, middle), st.floats(above, high)).map(list)
+        for name, (low, middle, above, high) in pairs.items()
+    }
+    return _table({}, {"crop": st.integers(0, 8), **other}) | _table({}, {"resized": _table({}, resized), **other})
 
 
 def _training(epochs: int, micro_batch: int) -> st.SearchStrategy[Document]:

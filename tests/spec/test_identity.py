@@ -187,6 +187,11 @@ CHANGES: list[tuple[str, Any]] = [
     ("prune__exclude", ["fc1"]),
     ("prune__rates", {"fc1": 0.5}),
     ("grid__order", "replay"),
+    ("data__crop_size", 24),
+    ("data__augment", {"resized": {}}),
+    ("data__augment", {"resized": {"scale": [0.25, 1.0]}}),
+    ("data__augment", {"resized": {"ratio": [0.5, 2.0]}}),
+    ("data__augment", {"custom": "mine.images:augment"}),
 ]
 
 
@@ -218,13 +223,15 @@ EXECUTED: list[tuple[str, Any]] = [
     ("checkpoint_seconds", 1.0),
     ("checkpoint_epochs", 1),
     ("attempts", 1),
+    ("loader", "pread"),
     ("resume_other_numerics", True),
 ]
 
 
 @pytest.mark.parametrize(("key", "value"), EXECUTED)
 def test_how_the_work_is_done_never_changes_the_experiment(key: str, value: Any) -> None:
-    split = {"train__micro_batch": 32} if key == "data_parallel" else {}
+    split: dict[str, Any] = {"train__micro_batch": 32} if key == "data_parallel" else {}
+    split |= {"data__source": "shards:pictures"} if key == "loader" else {}
     assert experiment(spec_of(**split, **{f"execute__{key}": value})) == experiment(spec_of(**split))
 
 

@@ -53,7 +53,7 @@ def test_every_key_stands_in_a_complete_preset(name: str) -> None:
 def test_a_complete_preset_shows_the_defaults_of_what_is_seldom_changed(name: str) -> None:
     seldom = re.findall(r"# Seldom changed:\n(.*?)(?:\n\n|\Z)", preset_text(name), re.S)
     without = re.sub(r"(?<=# Seldom changed:\n).*?(?=\n\n|\Z)", "", preset_text(name), flags=re.S)
-    assert len("\n".join(seldom).splitlines()) == 14
+    assert len("\n".join(seldom).splitlines()) == 15
     assert parse_spec(without, name) == preset(name)
 
 

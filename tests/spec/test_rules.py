@@ -57,6 +57,27 @@ ENTRY = {"train__entry": "mine.training:train"}
             "Drop it; only imagefolder:PATH, tfrecord:GLOB and package.module:function resize their images",
         ),
         (
+            {"data__source": "imagefolder:pictures", "data__image_size": 96, "data__crop_size": 97},
+            {"data__source": "imagefolder:pictures", "data__image_size": 96, "data__crop_size": 96},
+            "data.crop_size: larger than data.image_size = 96 (found 97). Lower it, or raise image_size",
+        ),
+        (
+            {"data__augment": {"resized": {}, "crop": 4}},
+            {"data__augment": {"resized": {}, "flip": True}},
+            "data.augment.resized: given beside data.augment.crop. Keep one of them",
+        ),
+        (
+            {"data__augment": {"resized": {"scale": [1.0, 1.0], "ratio": [1.0, 1.0]}}},
+            {"data__augment": {"resized": {"scale": [1.0, 1.0], "ratio": [1.0, 1.0]}}, "data__crop_size": 20},
+            "data.augment.resized: would be ignored: it takes the whole image. "
+            "Widen scale or ratio, set crop_size, or drop it",
+        ),
+        (
+            {"execute__loader": "mmap"},
+            {"execute__loader": "mmap", "data__source": "shards:pictures"},
+            'execute.loader: would be ignored: only shards:DIR is read while training (found "mmap"). Drop it',
+        ),
+        (
             {"train__micro_batch": 24},
             {"train__micro_batch": 16},
             "train.micro_batch: does not divide data.batch_size = 64 (found 24). Set micro_batch = 16",

@@ -116,6 +116,7 @@ VARIANTS: dict[str, Document] = {
 
 # What some examples need beside them.
 COMPANIONS: dict[str, Document] = {
+    "execute.loader": {"data__source": "shards:pictures"},
     "data.image_size": {"data__source": "imagefolder:pictures"},
     "execute.entry_minutes": {"train__entry": "mine.training:train"},
     "train.iterations": {"train__epochs": None},

@@ -105,6 +105,7 @@ class Watched:
 
     def __init__(self, stream: Stream):
         self.stream, self.resident, self.first = stream, stream.resident, -1
+        self.fingerprint = stream.fingerprint
 
     def batch_at(self, step: int) -> tuple[Tensor, Tensor]:
         self.first = step if self.first < 0 else self.first

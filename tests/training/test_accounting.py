@@ -41,7 +41,7 @@ STREAM = Stream(Resident(open_source(DATA.source), DATA, 0, CPU), 1, 2)  # 10 st
 class Slow:
     """The same batches, each after work that takes far longer than a step."""
 
-    resident = STREAM.resident
+    resident, fingerprint = STREAM.resident, STREAM.fingerprint
 
     def batch_at(self, step: int) -> tuple[Tensor, Tensor]:
         draw = torch.Generator().manual_seed(step)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lth.data.loader import Part, Resident
+from lth.data.loader import Images, Part
 from lth.data.order import permutation, stream_seed
 from lth.errors import LthError
 from lth.training.evaluate import evaluate
@@ -69,7 +69,7 @@ class Barrier:
 
 
 def barrier(
-    model: nn.Module, first: Mapping[str, Tensor], second: Mapping[str, Tensor], resident: Resident,
+    model: nn.Module, first: Mapping[str, Tensor], second: Mapping[str, Tensor], resident: Images,
     *, points: int = POINTS, ways: Sequence[Way] = WAYS, parts: Sequence[Part] = PARTS,
     batches: int = BATCHES, precision: str = "fp32",
 ) -> Barrier:  # fmt: skip
@@ -118,7 +118,7 @@ def batch_norms(model: nn.Module) -> list[_BatchNorm]:
 
 
 @torch.no_grad()
-def re_estimate(model: nn.Module, resident: Resident, batches: int = BATCHES, precision: str = "fp32") -> None:
+def re_estimate(model: nn.Module, resident: Images, batches: int = BATCHES, precision: str = "fp32") -> None:
     """Returns nothing; every batch norm has the plain average of its statistics over training batches.
 
     At most `batches` whole ones of the training's size, in one fixed order and not augmented; all but the batch
@@ -139,7 +139,7 @@ def re_estimate(model: nn.Module, resident: Resident, batches: int = BATCHES, pr
     model.eval()
 
 
-def _images(resident: Resident, batches: int) -> Iterator[Tensor]:
+def _images(resident: Images, batches: int) -> Iterator[Tensor]:
     """A fixed shuffle: by increasing id, many data sets have one class after the other."""
     order = permutation(stream_seed(0, "statistics"), 0, resident.train_examples)
     size = resident.data.batch_size

@@ -40,5 +40,5 @@ class Normalizer:
         return cls(*(torch.tensor(one, dtype=torch.float32, device=device)[:, None, None] for one in (mean, deviation)))
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Returns the normalised float32 images of uint8 (B,C,H,W): the same bits in whatever batch."""
-        return x.to(torch.float32).sub_(self.mean).div_(self.deviation)
+        """Returns the normalised float32 images of grey levels (B,C,H,W): the same bits in whatever batch."""
+        return x.to(torch.float32, copy=True).sub_(self.mean).div_(self.deviation)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -47,3 +50,57 @@ def rank_slice(batch: int, rank: int, world: int) -> slice:
 def fingerprint(ids: np.ndarray) -> str:
     """Returns the sha256 of a sequence of example ids, in hexadecimal."""
     return hashlib.sha256(ids.astype("<i8").tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch in the order of delivery: the ids of its examples, and their positions among the training ids."""
+
+    ids: np.ndarray
+    positions: np.ndarray
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Returns the sha256 of the ids."""
+        return fingerprint(self.ids)
+
+
+class Order:
+    """Which of the training ids `train`, int64 (n,), stand in which step; a function of seed and step.
+
+    Of `world` processes each has an equal, contiguous share of every batch. Threads may share it; two epochs are
+    remembered.
+    """
+
+    def __init__(self, train: np.ndarray, batch_size: int, seed: int, rank: int = 0, world: int = 1):
+        self._train, self._batch_size, self._seed = train, batch_size, seed
+        self.steps_per_epoch = len(train) // batch_size
+        self.share_size = batch_size // world
+        self._first = rank * self.share_size
+        self._latest: dict[int, Epoch] = {}
+        self._lock = threading.Lock()
+
+    def epoch(self, number: int) -> Epoch:
+        """Returns an epoch, all processes' shares of it."""
+        with self._lock:
+            found = self._latest.pop(number, None)
+            if found is None:
+                delivered = self.steps_per_epoch * self._batch_size
+                positions = permutation(self._seed, number, len(self._train))[:delivered]
+                found = Epoch(self._train[positions], positions)
+                if len(self._latest) > 1:
+                    del self._latest[next(iter(self._latest))]
+            self._latest[number] = found
+            return found
+
+    def part(self, step: int) -> tuple[int, slice]:
+        """Returns the epoch of a step, and where this process's share of it lies there."""
+        number, at = divmod(step, self.steps_per_epoch)
+        first = at * self._batch_size + self._first
+        return number, slice(first, first + self.share_size)
+
+    def share(self, step: int) -> tuple[int, np.ndarray, np.ndarray]:
+        """Returns the epoch of a step, and the ids and positions of this process's share of the step."""
+        number, part = self.part(step)
+        epoch = self.epoch(number)
+        return number, epoch.ids[part], epoch.positions[part]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 
 from lth.data.order import permutation, stream_seed
 from lth.errors import DataError
 from lth.spec.schema import Data, Validation
+
+Part = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)

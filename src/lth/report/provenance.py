@@ -74,7 +74,12 @@ def _training(spec: Spec) -> str:
         f"schedule {_described(train.schedule)}",
     ]
     parts += [f"crop {augment.crop}"] if augment.crop else []
+    parts += [f"cut to {spec.data.crop_size} pixels"] if spec.data.crop_size else []
+    if augment.resized:
+        (least, most), (narrow, wide) = augment.resized.scale, augment.resized.ratio
+        parts.append(f"resized crop of {least:g} to {most:g} of the area, width {narrow:g} to {wide:g} of the height")
     parts += ["flip"] if augment.flip else []
+    parts += [f"augmented by {augment.custom}"] if augment.custom else []
     return ", ".join([*parts, train.precision])
 
 

@@ -19,12 +19,16 @@ EXAMPLES: dict[str, Any] = {
     "data.source": "digits",
     "data.batch_size": 64,
     "data.image_size": 96,
+    "data.crop_size": 224,
     "data.split_seed": 0,
     "data.validation.fraction": 0.1,
     "data.validation.count": 5000,
     "data.validation.folds": 5,
     "data.augment.crop": 4,
     "data.augment.flip": True,
+    "data.augment.resized.scale": [0.08, 1.0],
+    "data.augment.resized.ratio": [0.75, 1.3333],
+    "data.augment.custom": "my_package.images:augment",
     "model.name": "lenet_300_100",
     "model.arguments": {"width_multiplier": 0.5},
     "model.initialization": "kaiming_normal",
@@ -88,6 +92,7 @@ EXAMPLES: dict[str, Any] = {
     "execute.entry_minutes": 60.0,
     "execute.attempts": 3,
     "execute.resume_other_numerics": False,
+    "execute.loader": "pread",
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from math import isqrt
 from typing import TYPE_CHECKING
@@ -10,18 +9,15 @@ from typing import TYPE_CHECKING
 from pydantic_core import PydanticCustomError
 
 from lth.errors import SpecError
+from lth.spec.image_rules import broken_in_images
 from lth.spec.pruning_rules import broken_in_pruning
 from lth.spec.recipe import SGD, StepSchedule
 from lth.spec.step import Step
 from lth.spec.toml import shown
-from lth.spec.values import FUNCTION, refused
+from lth.spec.values import refused
 
 if TYPE_CHECKING:
     from lth.spec.schema import Spec
-
-
-# Sources whose images have one size; what looks like "module:function" and is none of them is a user's own.
-ONE_SIZE = ("digits", "mnist", "cifar10", "cifar100", "synthetic", "shards", "imagenet_tars")
 
 
 def broken(spec: Spec) -> Iterator[PydanticCustomError]:
@@ -34,7 +30,7 @@ def broken(spec: Spec) -> Iterator[PydanticCustomError]:
         yield from _late(spec, "train.schedule.milestones", spec.train.schedule.milestones)
     yield from _late(spec, "grid.rewind", spec.grid.rewind)
     yield from broken_in_pruning(spec)
-    yield from _image_size(spec)
+    yield from broken_in_images(spec)
     yield from _micro_batch(spec)
     yield from _data_parallel(spec)
     yield from _device(spec)
@@ -112,18 +108,6 @@ def _late(spec: Spec, key: str, moments: tuple[Step, ...]) -> Iterator[PydanticC
         what = f"not before the end of training, at {limit} = {length.epochs or length.iterations}"
         cure = f"Use moments before {length}, or raise {limit}"
         yield refused(what, cure, key=key, value=late, needs=(limit,))
-
-
-def _image_size(spec: Spec) -> Iterator[PydanticCustomError]:
-    if spec.data.image_size is not None and not _resizes(spec.data.source):
-        cure = "Drop it; only imagefolder:PATH, tfrecord:GLOB and package.module:function resize their images"
-        what = "would be ignored: the source has images of one size"
-        yield refused(what, cure, key="data.image_size", value=spec.data.image_size, needs=("data.source",))
-
-
-def _resizes(source: str) -> bool:
-    kind = source.partition(":")[0]
-    return kind in ("imagefolder", "tfrecord") or (kind not in ONE_SIZE and re.match(FUNCTION, source) is not None)
 
 
 def _micro_batch(spec: Spec) -> Iterator[PydanticCustomError]:

@@ -22,7 +22,7 @@ from lth.spec.recipe import (
 )
 from lth.spec.rules import broken
 from lth.spec.step import MaskFrom, Step
-from lth.spec.values import LARGEST, Count, Flag, Fraction, Name, Number, Text, Whole, refused
+from lth.spec.values import LARGEST, Count, Flag, Fraction, Function, Name, Number, Text, Whole, refused
 from lth.spec.variants import STANDARD, Arm, Control, Method
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Model",
     "Optimizer",
     "Prune",
+    "Resized",
     "Schedule",
     "Section",
     "Select",
@@ -47,6 +48,10 @@ __all__ = [
     "Train",
     "Validation",
 ]
+
+
+Share = Annotated[Number, Field(gt=0, le=1)]
+Ratio = Annotated[Number, Field(gt=0, le=100)]
 
 
 class Validation(Section):
@@ -60,17 +65,37 @@ class Validation(Section):
     folds: Annotated[int, Field(strict=True, ge=2, le=LARGEST)] | None = None
 
 
+class Resized(Section):
+    """A random part of each image, resized: its share of the area, and its width by its height, from and to."""
+
+    scale: tuple[Share, Share] = (0.08, 1.0)
+    ratio: tuple[Ratio, Ratio] = (0.75, 1.3333)
+
+    @field_validator("scale", "ratio")
+    @classmethod
+    def _rising(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] > value[1]:
+            raise refused("the first is larger than the second", f"Write [{value[1]:g}, {value[0]:g}]")
+        return value
+
+
 class Augment(Section):
-    """Random crop after padding by `crop` pixels, and horizontal flip; off by default."""
+    """Random crop after padding by `crop` pixels, horizontal flip, random resized crop, a function of the user's own.
+
+    All are off by default.
+    """
 
     crop: Whole = 0
     flip: Flag = False
+    resized: Resized | None = None
+    custom: Function | None = None
 
 
 class Data(Section):
     source: Text
     batch_size: Count
     image_size: Count | None = None
+    crop_size: Count | None = None
     split_seed: Whole = 0
     validation: Validation = Validation(fraction=0.1)
     augment: Augment = Augment()
@@ -164,6 +189,7 @@ class Execute(Section):
     entry_minutes: Number = Field(default=1440.0, gt=0)
     attempts: Count = 3
     resume_other_numerics: Flag = False
+    loader: Literal["auto", "mmap", "pread"] = "auto"
 
 
 # How each network is usually ranked (Frankle and Carbin 2019; Renda et al. 2020); the user's own classes rank globally.

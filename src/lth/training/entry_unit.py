@@ -206,4 +206,4 @@ def _score(work: Workspace, course: Course, scores: Mapping[str, float], seed: i
     last = course.metrics.pop() if course.metrics and course.metrics[-1]["step"] == trainee.step else {}
     course.metrics.append({**last, **row})
     if course.guarded and ours and trainee.recipe.guard_epochs:
-        guard(course, top1, resident.validation[1])
+        guard(course, top1, resident.labels("validation"))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lth.data.loader import Part, Resident
+from lth.data.loader import Images, Part
 from lth.training.distributed import ALONE, Group
 from lth.training.precision import autocast
 
@@ -26,7 +26,7 @@ class Scores:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, resident: Resident, part: Part, precision: str = "fp32", group: Group = ALONE) -> Scores:
+def evaluate(model: nn.Module, resident: Images, part: Part, precision: str = "fp32", group: Group = ALONE) -> Scores:
     """Returns the scores of `model` on a part of the data, in batches of one fixed size.
 
     The processes of a group take some of the batches each, and all return the scores of the whole, bit for

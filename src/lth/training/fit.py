@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lth.data.loader import Resident, Stream
+from lth.data.loader import Images, Stream
 from lth.errors import LthError, NotLearningError, TrainingError
 from lth.grid.stop import Stop
 from lth.pruning.mask import Mask
@@ -122,7 +122,7 @@ def fit(courses: Sequence[Course], stream: Stream, stop: Event, pace: Pace) -> N
         here = [course for course in courses if course.trainee.step == step > course.tally.since]
         present = [course for course in here if course.failure is None]
         for course in present:
-            _record(course, stream.resident, meter)
+            _record(course, stream, meter)
         _keep(present, {step})
         for course in present:
             if step in course.remask and step < course.trainee.last_step:
@@ -183,8 +183,8 @@ def _fetch_kept(course: Course, kept: dict[str, str]) -> bool:
     return True
 
 
-def _record(course: Course, resident: Resident, meter: Meter) -> None:
-    trainee = course.trainee
+def _record(course: Course, stream: Stream, meter: Meter) -> None:
+    trainee, resident = course.trainee, stream.resident
     if not _due(course):
         return
     losses = trainee.take_losses()
@@ -210,13 +210,14 @@ def _record(course: Course, resident: Resident, meter: Meter) -> None:
         "train_loss": losses.mean().item() if len(losses) else None,
         "validation_loss": scores.loss,
         "validation_top1": scores.top1,
+        "ids_sha256": stream.fingerprint((trainee.step - 1) // trainee.steps_per_epoch) if trainee.step else None,
         "seconds": round(course.seconds, 3),
         **meter.row(course.tally),
         **_tested(course, resident),
     }
     course.metrics.append(row)
     if course.guarded and trainee.step == guard_step(trainee):
-        guard(course, scores.top1, resident.validation[1])
+        guard(course, scores.top1, resident.labels("validation"))
 
 
 def _pauses(trainee: Trainee) -> list[int]:
@@ -232,7 +233,7 @@ def _due(course: Course) -> bool:
     return trainee.step == trainee.last_step or guard or any(trainee.step % pause == 0 for pause in _pauses(trainee))
 
 
-def _tested(course: Course, resident: Resident) -> dict[str, float]:
+def _tested(course: Course, resident: Images) -> dict[str, float]:
     """The test scores of a row where `train.test_every` asks for them; they are shown to nobody before selection."""
     trainee, pause = course.trainee, course.trainee.recipe.test_every
     if pause is None or (trainee.step % pause.index(trainee.steps_per_epoch) and trainee.step != trainee.last_step):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lth.data.loader import Resident
+from lth.data.loader import Images
 from lth.spec.recipe import Train
 from lth.training.evaluate import BATCH
 from lth.training.headroom import headroom
@@ -46,7 +46,7 @@ class Room:
         return f"{_mib(self.ticket)} a ticket and {_mib(self.shared)} for all, estimated, in {free}"
 
 
-def room(network: nn.Module, resident: Resident, recipe: Train, *, states: int, sharers: int) -> Room:
+def room(network: nn.Module, resident: Images, recipe: Train, *, states: int, sharers: int) -> Room:
     """Returns the room for tickets like `network`, now that the data are in memory.
 
     Each ticket has weights, mask, last gradient, optimizer state, averages and buffers; all of them share one
@@ -60,7 +60,7 @@ def room(network: nn.Module, resident: Resident, recipe: Train, *, states: int, 
         del trial
         torch.cuda.empty_cache()
         return Room(ticket, shared, torch.cuda.mem_get_info(resident.device)[0] / sharers, str(resident.device))
-    shared = _peak_on_cpu(trial, resident, recipe) + (1 + states) * weights + COPIES * saved
+    shared = resident.buffer_bytes + _peak_on_cpu(trial, resident, recipe) + (1 + states) * weights + COPIES * saved
     return Room(ticket, shared, *headroom(sharers))
 
 
@@ -83,7 +83,7 @@ def free(problem: BaseException) -> None:
         torch.cuda.empty_cache()
 
 
-def _peak_on_gpu(network: nn.Module, resident: Resident, recipe: Train) -> int:
+def _peak_on_gpu(network: nn.Module, resident: Images, recipe: Train) -> int:
     """The most memory taken by a step on one batch and by an evaluation, measured."""
     torch.cuda.reset_peak_memory_stats(resident.device)
     before = torch.cuda.memory_allocated(resident.device)
@@ -94,7 +94,7 @@ def _peak_on_gpu(network: nn.Module, resident: Resident, recipe: Train) -> int:
     return torch.cuda.max_memory_allocated(resident.device) - before
 
 
-def _peak_on_cpu(network: nn.Module, resident: Resident, recipe: Train) -> int:
+def _peak_on_cpu(network: nn.Module, resident: Images, recipe: Train) -> int:
     """The activations that a step keeps for its backward pass, or those of an evaluation if they are more.
 
     Reckoned from what autograd keeps for 2 and for 4 images, both of which a batch norm can take.
@@ -122,7 +122,7 @@ def _kept(network: nn.Module, x: Tensor, recipe: Train) -> tuple[int, int]:
     return sum(found), max(found, default=0)
 
 
-def _blank(resident: Resident, images: int) -> Tensor:
+def _blank(resident: Images, images: int) -> Tensor:
     x = torch.zeros((images, *resident.input_shape), device=resident.device)
     return x.contiguous(memory_format=resident.layout)
 

@@ -10,7 +10,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from lth.data.loader import Part, Resident
+from lth.data.loader import Images, Part
 from lth.grid.unit import Cell, Dense
 from lth.pruning.effective import effective_density
 from lth.pruning.mask import Mask
@@ -85,14 +85,14 @@ def conclude(
     )
 
 
-def final_scores(course: Course, resident: Resident, parts: Sequence[Part] = PARTS) -> dict[Part, Scores]:
+def final_scores(course: Course, resident: Images, parts: Sequence[Part] = PARTS) -> dict[Part, Scores]:
     """Returns the scores of a finished training on parts of the data; a group shares the work."""
     model, precision, group = course.trainee.model, course.trainee.recipe.precision, course.trainee.group
     return {part: evaluate(model, resident, part, precision, group) for part in parts}
 
 
 def _numbers(
-    work: Workspace, resident: Resident, scores: Mapping[Part, Scores], given: Mapping[str, float]
+    work: Workspace, resident: Images, scores: Mapping[Part, Scores], given: Mapping[str, float]
 ) -> dict[str, Any]:
     """Examples, accuracy and loss of every part of the data."""
     sizes = {

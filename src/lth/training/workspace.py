@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lth.data.loader import Resident, Stream
+from lth.data.loader import Images, Stream, images_of
 from lth.data.order import stream_seed
+from lth.data.shards import Shards
 from lth.data.sources import Dataset
 from lth.grid.unit import Cell, Checkpoint, Dense, Unit
 from lth.grid.work import workers_here
@@ -57,7 +58,7 @@ class Workspace:
         self._slots: list[Trainee] = []  # captured steps, which later tickets board
 
     @property
-    def dataset(self) -> Dataset:
+    def dataset(self) -> Dataset | Shards:
         """Returns the data set; raises RunError where it is not the one the run was started on."""
         return self._shape.dataset
 
@@ -101,10 +102,10 @@ class Workspace:
         self.run.settle_facts(facts)
         return found
 
-    def resident(self, seed: int) -> Resident:
-        """Returns the seed's split of the data, in memory on the device."""
+    def resident(self, seed: int) -> Images:
+        """Returns the seed's split of the data: in memory on the device, or read from shards."""
         self._turn_to(seed)
-        make = partial(Resident, self.dataset, self.spec.data, seed, self.device, channels_last=self.channels_last)
+        make = partial(images_of, self.dataset, self.spec.data, seed, self.device, channels_last=self.channels_last)
         return self._once("resident", make)
 
     def order(self, unit: Cell) -> str:

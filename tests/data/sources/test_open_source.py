@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+from data.shard_folders import write_shards
 from data.sources.cifar_files import batch, binary
 from data.tfrecords import message, write
 from PIL import Image
@@ -20,7 +22,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "data-sources.md"
 
 
 def test_the_sources() -> None:
-    assert set(SOURCES) == {"digits", "mnist", "cifar10", "cifar100", "imagefolder", "synthetic", "tfrecord"}
+    assert set(SOURCES) == {"digits", "mnist", "cifar10", "cifar100", "imagefolder", "synthetic", "shards", "tfrecord"}
 
 
 @pytest.mark.parametrize("source", ["cifar", "", "Digits", ":x", "synthetics:size=4"])
@@ -53,7 +55,9 @@ def places(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     for part in ("train", "test"):
         write(records / f"cifar10-{part}.tfrecord", message(image=bytes_of(Image.new("RGB", (40, 30))), label=0))
     places = {"mnist": idx_folder, "cifar10": ten, "cifar100": hundred, "imagefolder": folder}
-    return {**places, "tfrecord": records / "*.tfrecord*"}
+    shards = tmp_path_factory.mktemp("shards") / "pixels"
+    pixels = np.zeros((4, 3, 3, 3), np.uint8), np.zeros(4, np.int64)
+    return {**places, "tfrecord": records / "*.tfrecord*", "shards": write_shards(shards, pixels, pixels, ["cat"])}
 
 
 def bytes_of(image: Image.Image) -> bytes:

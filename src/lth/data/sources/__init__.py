@@ -18,6 +18,13 @@ from lth.spec.values import FUNCTION
 
 __all__ = ["SOURCES", "Dataset", "open_source"]
 
+
+def _open_shards(rest: str) -> Dataset:
+    from lth.data.shards import open_shards
+
+    return open_shards(rest).load()
+
+
 # What stands before the first colon of data.source -> the function that reads the rest.
 SOURCES: dict[str, Callable[[str], Dataset]] = {
     "digits": open_digits,
@@ -26,6 +33,7 @@ SOURCES: dict[str, Callable[[str], Dataset]] = {
     "cifar100": partial(open_cifar, classes=100),
     "imagefolder": open_imagefolder,
     "synthetic": open_synthetic,
+    "shards": _open_shards,
     "tfrecord": lambda rest: open_listed(f"tfrecord:{rest}"),
 }
 

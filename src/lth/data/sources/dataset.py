@@ -15,6 +15,7 @@ from lth.errors import DataError
 class Dataset:
     """Images uint8 (n,h,w,c) and labels int64 (n,), for training and for test; arrays are made read-only.
 
+    `statistics` are mean and deviation of the training images' channels where they were recorded, else None.
     `dataset_id` is `content_id` of the rest: it knows nothing of names and places. Raises DataError where the
     parts do not fit each other.
     """
@@ -26,6 +27,13 @@ class Dataset:
     test_labels: np.ndarray
     class_names: tuple[str, ...]
     dataset_id: str
+    statistics: tuple[Sequence[float], Sequence[float]] | None = None
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every image."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
 
     def __post_init__(self) -> None:
         _check(self.name, "training", self.images, self.labels, len(self.class_names))

@@ -1,0 +1,71 @@
+"""Prepared images are trained on: in memory or read meanwhile, in whatever way, the results are the same to the bit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from data.prepared import image_folder, prepared
+from end_to_end.conftest import lth, records
+
+SPEC = """
+name = "shards"
+[data]
+source = "shards:{folder}"
+batch_size = 12
+crop_size = 14
+augment = {{ resized = {{ scale = [0.5, 1.0] }}, flip = true }}
+validation = {{ fraction = 0.25 }}
+[model]
+name = "mobilenet_v2"
+arguments = {{ width_multiplier = 0.1, stem_stride = 1 }}
+[train]
+epochs = 2
+optimizer = {{ name = "sgd", lr = 0.05 }}
+guard_epochs = 0
+[grid]
+sparsities = [0.8]
+rewind = ["0"]
+[execute]
+launcher = "local"
+loader = "{way}"
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("pictures")
+    prepared(image_folder(root / "source", 70, 12), root / "shards")
+    return root / "shards"
+
+
+def run(folder: Path, into: Path, way: str) -> dict[str, str]:
+    """Returns the weights' hash of every unit of a run."""
+    into.mkdir()
+    (into / "spec.toml").write_text(SPEC.format(folder=folder, way=way))
+    done = lth("run", into / "spec.toml", "--into", into / "run")
+    assert done.returncode == 0, done.stderr
+    return {name: record["weights_sha256"] for name, record in records(into / "run").items()}
+
+
+def test_every_way_of_reading_trains_the_same_networks(folder: Path, tmp_path: Path) -> None:
+    found = {way: run(folder, tmp_path / way, way) for way in ("auto", "mmap", "pread")}
+    assert found["auto"] == found["mmap"] == found["pread"]
+    assert len(found["auto"]) >= 2
+    rows = [
+        next((tmp_path / way / "run").glob("dense/seed0/*/metrics.jsonl")).read_text().splitlines()
+        for way in ("auto", "pread")
+    ]
+    marks = [[json.loads(row)["ids_sha256"] for row in one] for one in rows]
+    assert marks[0] == marks[1]
+    assert len(set(marks[0])) == len(marks[0]) == 2
+
+
+def test_shards_that_are_gone_stop_the_run(folder: Path, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.toml"
+    spec.write_text(SPEC.format(folder=tmp_path / "gone", way="auto"))
+    done = lth("run", spec, "--into", tmp_path / "run")
+    assert done.returncode != 0
+    assert "no such folder" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -18,8 +18,8 @@ crop_size = 14
 augment = {{ resized = {{ scale = [0.5, 1.0] }}, flip = true }}
 validation = {{ fraction = 0.25 }}
 [model]
-name = "mobilenet_v2"
-arguments = {{ width_multiplier = 0.1, stem_stride = 1 }}
+name = "{model}"
+arguments = {arguments}
 [train]
 epochs = 2
 optimizer = {{ name = "sgd", lr = 0.05 }}
@@ -31,6 +31,7 @@ rewind = ["0"]
 launcher = "local"
 loader = "{way}"
 """
+MODELS = {"lenet_300_100": "{}", "mobilenet_v2": "{ width_multiplier = 0.1, stem_stride = 1 }"}
 
 
 @pytest.fixture(scope="module")
@@ -40,17 +41,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "shards"
 
 
-def run(folder: Path, into: Path, way: str) -> dict[str, str]:
+def run(folder: Path, into: Path, way: str, model: str) -> dict[str, str]:
     """Returns the weights' hash of every unit of a run."""
     into.mkdir()
-    (into / "spec.toml").write_text(SPEC.format(folder=folder, way=way))
+    (into / "spec.toml").write_text(SPEC.format(folder=folder, way=way, model=model, arguments=MODELS[model]))
     done = lth("run", into / "spec.toml", "--into", into / "run")
     assert done.returncode == 0, done.stderr
     return {name: record["weights_sha256"] for name, record in records(into / "run").items()}
 
 
-def test_every_way_of_reading_trains_the_same_networks(folder: Path, tmp_path: Path) -> None:
-    found = {way: run(folder, tmp_path / way, way) for way in ("auto", "mmap", "pread")}
+@pytest.mark.parametrize("model", ["lenet_300_100", pytest.param("mobilenet_v2", marks=pytest.mark.long)])
+def test_every_way_of_reading_trains_the_same_networks(model: str, folder: Path, tmp_path: Path) -> None:
+    found = {way: run(folder, tmp_path / way, way, model) for way in ("auto", "mmap", "pread")}
     assert found["auto"] == found["mmap"] == found["pread"]
     assert len(found["auto"]) >= 2
     rows = [
@@ -64,7 +66,7 @@ def test_every_way_of_reading_trains_the_same_networks(folder: Path, tmp_path: P
 
 def test_shards_that_are_gone_stop_the_run(folder: Path, tmp_path: Path) -> None:
     spec = tmp_path / "spec.toml"
-    spec.write_text(SPEC.format(folder=tmp_path / "gone", way="auto"))
+    spec.write_text(SPEC.format(folder=tmp_path / "gone", way="auto", model="lenet_300_100", arguments="{}"))
     done = lth("run", spec, "--into", tmp_path / "run")
     assert done.returncode != 0
     assert "no such folder" in done.stderr

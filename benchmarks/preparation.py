@@ -26,10 +26,10 @@ import numpy as np
 from hardware import describe
 from lth.data.listing import Entry, Listing
 from lth.data.listings import open_listing
-from lth.data.prepare_local import local_engine
-from lth.data.prepare_plan import Plan, Tasks, make_plan, record_folder, shard_folder
+from lth.data.preparation.local import local_engine
+from lth.data.preparation.plan import Plan, Tasks, make_plan, record_folder, shard_folder
+from lth.data.preparation.task import Recipe, Report, Task
 from lth.data.reading import READERS
-from lth.data.shard_task import Recipe, Report, Task
 
 RECIPE = Recipe(size=227, policy="center", codec="raw", quality=None)
 Way = Callable[[Sequence[Task]], Iterable[object]]
@@ -136,7 +136,7 @@ def main() -> None:
         }
         session = 0.0
         if given.spark:
-            from lth.data.prepare_spark import spark_engine
+            from lth.data.spark.engine import spark_engine
 
             began = time.perf_counter()
             ways["lth, Spark"] = stack.enter_context(spark_engine(f"local[{given.workers},4]"))

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lth.data.prepare import prepare
-from lth.data.shard_task import Recipe, make_shard
+from lth.data.preparation.prepare import prepare
+from lth.data.preparation.task import Recipe, make_shard
 
 CLASSES = ("apple", "bear", "chair")
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from data.listings.shards_made import write as write_shards
 from data.listings.test_imagenet import TRAIN, kit, mapping, meta, tar, truth
+from data.record_files import message
+from data.record_files import write as write_records
 from data.sources.cifar_files import archive, batch, binary, python2
-from data.tfrecords import message
-from data.tfrecords import write as write_records
 
 from lth.data.listings import open_listing
 from lth.data.listings.pixels import _opened

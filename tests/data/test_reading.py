@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data.record_files import message, write
 from data.sources.cifar_files import archive
-from data.tfrecords import message, write
 
 from lth.data.listing import Entry
 from lth.data.listings import LISTINGS, open_listing

@@ -32,7 +32,7 @@ def read_rows(entry: Entry) -> Raw:
 
 def read_tfrecord(entry: Entry) -> Raw:
     """Returns the image and the label of a TFRecord, verified."""
-    from lth.data.tfrecord_image import read_record_image
+    from lth.data.tfrecords.image import read_record_image
 
     return read_record_image(entry)
 

@@ -15,7 +15,7 @@ from data.web import Web, serving, sha256
 from typer.testing import CliRunner, Result
 
 from lth.cli.data import app
-from lth.data.fetch import SETS, Published
+from lth.data.fetching.known import SETS, Published
 from lth.errors import DataError, LthError
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data.listings.reading import contents, read_all
-from data.tfrecords import message, write
+from data.record_files import message, write
 
 from lth.data.listing import UNKNOWN
 from lth.data.listings import open_listing

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data.tfrecords import message, write
+from data.record_files import message, write
 from PIL import Image
 
 from lth.data.listings.functions import called

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data.record_files import message, write
 from data.shard_folders import write_shards
 from data.sources.cifar_files import batch, binary
-from data.tfrecords import message, write
 from PIL import Image
 
 from lth.data.listings import open_listing

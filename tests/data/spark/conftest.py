@@ -33,7 +33,7 @@ class Cluster:
 @pytest.fixture(scope="module")
 def local_spark() -> Iterator[SparkSession]:
     """Yields a local session of two workers that try a task four times."""
-    from lth.data.spark_session import spark_session
+    from lth.data.spark.session import spark_session
 
     with spark_session("local[2]") as session:
         yield session

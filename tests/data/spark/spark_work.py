@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import lth
-from lth.data.shard_task import Task
+from lth.data.preparation.task import Task
 from lth.errors import DataError, MissingExtraError
 
 

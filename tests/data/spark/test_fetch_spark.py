@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from data.web import serving, sha256
 
-from lth.data.download import Patience
-from lth.data.fetch_list import Item, fetch_item
-from lth.data.spark_map import spark_map
+from lth.data.fetching.download import Patience
+from lth.data.fetching.listed import Item, fetch_item
+from lth.data.spark.spread import spark_map
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -15,7 +15,7 @@ from lth.cli.data.meter import Meter, size
 from lth.cli.work import emit
 
 if TYPE_CHECKING:
-    from lth.data.fetch_list import FetchReport, Item
+    from lth.data.fetching.listed import FetchReport, Item
 
 SHOWN = 20
 
@@ -46,7 +46,7 @@ def fetch(
         raise typer.BadParameter("a mirror and DIR belong to the name of a data set; a list goes --into a folder")
     if master is not None and engine == "local":
         raise typer.BadParameter("--master belongs to --engine spark")
-    from lth.data.url_list import read_list
+    from lth.data.fetching.url_list import read_list
 
     items, into = read_list(list_), into or Path("data")
     reports = _reports(items, into, engine, master, jobs)
@@ -55,8 +55,8 @@ def fetch(
 
 
 def _published(name: str, folder: Path | None, mirrors: list[str], as_json: bool) -> None:
-    from lth.data.download import Patience
-    from lth.data.fetch import fetch as bring
+    from lth.data.fetching.download import Patience
+    from lth.data.fetching.known import fetch as bring
 
     with Meter("fetched") as meter:
         source = bring(name, folder or Path("data") / name, mirrors, Patience(tries=4), meter.told)
@@ -68,7 +68,7 @@ def _published(name: str, folder: Path | None, mirrors: list[str], as_json: bool
 
 def _reports(items: list[Item], into: Path, engine: str, master: str | None, jobs: int) -> Iterator[FetchReport]:
     """Yields the report of each file as it is done."""
-    from lth.data.fetch_list import fetch_all
+    from lth.data.fetching.listed import fetch_all
 
     done = failed = 0
     with Meter("fetched", more=lambda: f", {done} of {len(items)} files, {failed} failed") as meter:
@@ -83,8 +83,8 @@ def _reports(items: list[Item], into: Path, engine: str, master: str | None, job
 def _on_spark(items: list[Item], into: Path, master: str | None) -> Iterator[FetchReport]:
     from functools import partial
 
-    from lth.data.fetch_list import fetch_item
-    from lth.data.spark_map import spark_map
+    from lth.data.fetching.listed import fetch_item
+    from lth.data.spark.spread import spark_map
     from lth.runs.files import make_folder
 
     folder = make_folder(into).resolve()

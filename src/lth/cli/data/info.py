@@ -12,7 +12,7 @@ from lth.cli.data.meter import size
 from lth.cli.work import emit
 
 if TYPE_CHECKING:
-    from lth.data.info import Info
+    from lth.data.care.info import Info
 
 LISTED = 20
 
@@ -25,12 +25,12 @@ def info(
     ] = None,
 ) -> None:
     """Print what prepared data are: classes, counts, statistics, sizes, how they were made."""
-    from lth.data.info import read_info
+    from lth.data.care.info import read_info
 
     found = read_info(out)
     if sheet is not None:
-        from lth.data.sheet import contact_sheet
-        from lth.data.verify import part_folders
+        from lth.data.care.sheet import contact_sheet
+        from lth.data.care.verify import part_folders
         from lth.runs.files import atomic_write, make_folder
 
         folders = part_folders(out)

@@ -18,7 +18,7 @@ from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.data.listing import Source
-    from lth.data.prepare import Run, Summary
+    from lth.data.preparation.prepare import Run, Summary
 
     Engine = tuple[Run, Callable[[str], Source]]
 
@@ -48,8 +48,8 @@ def prepare(
 ) -> None:
     """Decode and resize the images of a source once and for all; goes on where it was interrupted."""
     from lth.cli.data.preparing import Preparing
-    from lth.data.prepare import FailuresError, prepare
-    from lth.data.shard_task import Recipe
+    from lth.data.preparation.prepare import FailuresError, prepare
+    from lth.data.preparation.task import Recipe
 
     if codec == "jpeg" and quality is None:
         quality = QUALITY
@@ -72,13 +72,13 @@ def _engine(engine: str, master: str | None, workers: int | None) -> Generator[E
         if value is not None:
             raise LthError(f"would be ignored by --engine {engine}", at=option, value=value, cure="Drop it.")
     if engine == "spark":
-        from lth.data.prepare_spark import spark_engine
+        from lth.data.spark.engine import spark_engine
 
         with spark_engine(master) as spark:
             yield spark, spark.listing
         return
     from lth.data.listings import open_listing
-    from lth.data.prepare_local import local_engine
+    from lth.data.preparation.local import local_engine
 
     with local_engine(workers) as run:
         yield run, open_listing

@@ -6,10 +6,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from lth.data.prepare import Begun
+from lth.data.preparation.prepare import Begun
 
 if TYPE_CHECKING:
-    from lth.data.shard_task import Report
+    from lth.data.preparation.task import Report
 
 EVERY = 10.0  # seconds between two plain lines
 

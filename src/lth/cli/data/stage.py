@@ -22,8 +22,8 @@ def stage(
 
     DATA=$(lth data stage /lustre/in227 "$TMPDIR") leaves the folder's name in DATA, for: source = "shards:..."
     """
-    from lth.data.stage import stage as bring
-    from lth.data.verify import total_bytes
+    from lth.data.care.stage import stage as bring
+    from lth.data.care.verify import total_bytes
 
     with Meter("copied", total_bytes(out)) as meter:
         folder = bring(out, local, jobs=jobs, told=meter.told, say=lambda text: print(text, file=sys.stderr))

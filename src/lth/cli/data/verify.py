@@ -23,7 +23,7 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Check every file of prepared data; ends with 0 if they are whole, 1 if not."""
-    from lth.data.verify import verify as look
+    from lth.data.care.verify import verify as look
 
     with Meter("read") as meter:
         verdict = look(out, quick=quick, jobs=jobs, told=meter.told)

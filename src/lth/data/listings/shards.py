@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lth.data.contents import index_lines
+from lth.data.care.contents import index_lines
 from lth.data.listing import Listing, Source
 from lth.data.manifest import HEADER_BYTES, NAME, PARTS, Manifest, read_manifest
 from lth.data.npy import read_array, read_shape

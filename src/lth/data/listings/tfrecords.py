@@ -14,7 +14,7 @@ import numpy as np
 from lth.data.listing import UNKNOWN, Listing, Source
 from lth.data.listings.names import Numbered, escaped
 from lth.data.sources.files import unreadable
-from lth.data.tfrecord import record_spans
+from lth.data.tfrecords.records import record_spans
 from lth.errors import DataError
 
 log = logging.getLogger("lth")

@@ -1,0 +1,1 @@
+"""Images made to shards, once for all trainings."""

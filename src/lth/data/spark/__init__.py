@@ -1,0 +1,1 @@
+"""Spark: sessions, one function over many items, TFRecords as a data source."""

@@ -71,6 +71,8 @@ def test_a_file_in_the_way_and_an_unknown_name(web: Web, tmp_path: Path) -> None
         fetch("small", tmp_path / "file", patience=QUICK)
     with pytest.raises(DataError, match="mnist, fashion_mnist, cifar10, cifar100"):
         fetch("imagenet", tmp_path)
+    with pytest.raises(DataError, match="http or https"):
+        fetch("small", tmp_path, ["file:///etc"])
 
 
 def test_without_pooch_the_line_that_installs_it_is_told(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle  # noqa: TID251  # as Spark sends things
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +16,12 @@ from pathlib import Path
 
 import pytest
 from data.web import Web, serving, sha256
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lth.data.download import Patience, retry_after
-from lth.data.fetch_list import FetchReport, Item, checked_name, fetch_all, fetch_item, read_list
-from lth.errors import DataError
+from lth.data.fetch_list import FetchReport, Item, fetch_all, fetch_item
+from lth.data.opener import _trust
 
 CONTENT = random.Random(5).randbytes(50_000)
 QUICK = Patience(tries=4, timeout=5.0, first_wait=0.0, longest_wait=0.01)
@@ -173,6 +174,85 @@ def test_proxies_are_those_of_the_environment(tmp_path: Path, monkeypatch: pytes
         assert len(proxy.asked) == 1
 
 
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from lth.data.fetch_list import Item, fetch_item
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+print(fetch_item(Item(*sys.argv[2:]), Path(sys.argv[1])).reason)
+"""
+
+
+def test_a_disk_that_takes_no_more_is_told_at_once_and_what_came_is_kept(web: Web, tmp_path: Path) -> None:
+    wanted = item(web)
+    command = [sys.executable, "-c", LIMITED, str(tmp_path), wanted.url, wanted.sha256, wanted.name]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{tmp_path / 'a.part'}: cannot be written: File too large\n"
+    assert (tmp_path / "a.part").read_bytes() == CONTENT[:20_000]
+    good(fetch_item(wanted, tmp_path, QUICK), tmp_path)
+    assert web.ranges("/a") == [None, "bytes=20000-"]
+
+
+STATUS = st.sampled_from(
+    [b"HTTP/1.1 200 OK", b"HTTP/1.0 206 Partial", b"HTTP/1.1 416 No", b"HTTP/1.1 302 Found", b"ICY"]
+)
+NAMES = [b"Content-Length", b"Content-Range", b"Transfer-Encoding", b"Location", b"Retry-After", b"X"]
+VALUES = [
+    b"5",
+    b"-1",
+    5000 * b"9",
+    b"bytes 3-4/5",
+    b"bytes 0-99/9",
+    b"bytes */3",
+    b"chunked",
+    b"http://[",
+    b"\xff",
+    b"",
+]
+HEADERS = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(VALUES)), max_size=4)
+
+
+@settings(max_examples=80)
+@given(
+    STATUS,
+    HEADERS,
+    st.one_of(st.binary(max_size=40), st.sampled_from([b"3\r\nabc\r\n0\r\n\r\n", b"-5\r\n", b"fffffffff\r\n"])),
+)
+def test_any_answer_is_a_reason(
+    tmp_path_factory: pytest.TempPathFactory, status: bytes, headers: list[tuple[bytes, bytes]], body: bytes
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    (folder / "x.part").write_bytes(b"abc")
+    with serving() as web:
+        head = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+        web.files["/x"] = status + b"\r\n" + head + b"\r\n" + body
+        web.faults["/x"] = ["raw always"]
+        patience = Patience(tries=2, timeout=5.0, first_wait=0.0, longest_wait=0.0)
+        report = fetch_item(Item(web.url("/x"), 64 * "0", "x"), folder, patience)
+    assert report.state == "failed"
+    assert report.reason
+    assert not (folder / "x").exists()
+
+
+def test_https_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("NO OPENSSL to make a certificate with")
+    made = ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "cert"), "-subj", "/CN=127.0.0.1"]
+    more = ["-newkey", "rsa:2048", "-nodes", "-days", "2", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(["openssl", "req", "-x509", *more, *made], check=True, capture_output=True)
+    both = tmp_path / "both"
+    both.write_bytes((tmp_path / "key").read_bytes() + (tmp_path / "cert").read_bytes())
+    with serving(both) as web:
+        web.files["/a"] = CONTENT
+        _trust.cache_clear()
+        report = fetch_item(item(web), tmp_path, QUICK)
+        assert "cannot prove who it is: self-signed certificate" in str(report.reason)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert"))
+        _trust.cache_clear()
+        good(fetch_item(item(web), tmp_path, QUICK), tmp_path)
+    _trust.cache_clear()
+
+
 def test_many_files_and_a_missing_one(web: Web, tmp_path: Path) -> None:
     wanted = []
     for number in range(40):
@@ -209,98 +289,18 @@ def test_a_killed_fetch_goes_on_where_it_was(web: Web, tmp_path: Path) -> None:
     code = f"from pathlib import Path; from lth.data.fetch_list import Item, fetch_item; {call}"
     part = tmp_path / "a.part"
     with subprocess.Popen([sys.executable, "-c", code]) as process:
-        while not (part.exists() and part.stat().st_size >= 32768):
+        while not (part.exists() and part.stat().st_size >= 40_000):
             assert process.poll() is None
         process.send_signal(signal.SIGKILL)
-    have = part.stat().st_size
     assert not (tmp_path / "a").exists()
     good(fetch_item(item(web), tmp_path, QUICK), tmp_path)
-    assert web.ranges("/a")[1:] == [f"bytes={have}-"]
+    assert web.ranges("/a")[1:] == ["bytes=40000-"]
 
 
 def test_what_spark_sends_to_its_workers_can_be_sent(web: Web, tmp_path: Path) -> None:
     bring = pickle.loads(pickle.dumps(partial(fetch_item, folder=tmp_path)))
     report = good(bring(pickle.loads(pickle.dumps(item(web)))), tmp_path)
     assert pickle.loads(pickle.dumps(report)) == report
-
-
-def test_a_full_list(tmp_path: Path) -> None:
-    path = tmp_path / "urls.txt"
-    one, two = sha256(b"1"), sha256(b"2")
-    text = f"# two files\n\nhttp://h/x/a%20b.tar {one}\n  https://h:8/?q=1#f {two.upper()} train/n01/a b.jpg  \n"
-    path.write_text(text)
-    assert read_list(path) == [
-        Item("http://h/x/a%20b.tar", one, "a b.tar"),
-        Item("https://h:8/?q=1#f", two, "train/n01/a b.jpg"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        ("file:///etc/passwd {} x", "not an http or https address"),
-        ("ftp://h/x {}", "not an http or https address"),
-        ("http:///x {}", "not an http or https address"),
-        ("http://h/x", "sha256"),
-        ("http://h/x 123", "sha256"),
-        ("http://me:secret@h/x {}", "user name"),
-        ("http://h/\u00e4 {}", "ASCII"),
-        ("http://h:port/x {}", "Port"),
-        ("http://[h/x {}", "Invalid"),
-        ("http://h/ {}", "empty"),
-        ("http://h/x {} ../x", "leads out"),
-        ("http://h/x {} /etc/x", "leads out"),
-        ("http://h/%2e%2e {}", "leads out"),
-        ("http://h/a%2fb/../%2fc {}", "leads out"),
-        ("http://h/x {} a//b", "leads out"),
-        ("http://h/x {} .hidden", "hidden"),
-        ("http://h/x {} x.part", "odd"),
-        ("http://h/x {} x.part/y", "odd"),
-        ("http://h/x {} a\\b", "odd"),
-        ("http://h/%00 {}", "odd"),
-        ("http://h/%0a {}", "odd"),
-        ("http://h/x {} " + 201 * "n", "too long"),
-        ("http://h/x {0} y\nhttp://h/z {0} y", "two files"),
-        ("http://h/x {0} y\nhttp://h/z {0} y/z", "a file and a folder"),
-        ("# nothing", "no file is named"),
-    ],
-)
-def test_a_line_that_cannot_be_used_is_named(tmp_path: Path, line: str, reason: str) -> None:
-    path = tmp_path / "urls.txt"
-    path.write_text(line.format(64 * "a") + "\n")
-    with pytest.raises(DataError, match=reason) as raised:
-        read_list(path)
-    assert str(path) in str(raised.value)
-
-
-def test_all_bad_lines_are_told_together(tmp_path: Path) -> None:
-    path = tmp_path / "urls.txt"
-    path.write_bytes(b"\xff\n" + b"nonsense\n" * 30)
-    with pytest.raises(DataError, match=r"line 1: .*\n  line 2: (.|\n)*and 11 more"):
-        read_list(path)
-    with pytest.raises(DataError, match="cannot be read"):
-        read_list(tmp_path / "absent")
-
-
-@given(st.text(st.sampled_from("ab./\\ \n\x00\u00e9~"), max_size=12))
-def test_no_accepted_name_leads_out_of_its_folder(name: str) -> None:
-    try:
-        checked_name(name)
-    except ValueError:
-        return
-    folder = Path("/folder")
-    assert Path(os.path.normpath(folder / name)).is_relative_to(folder)
-    assert os.path.normpath(folder / name) == str(folder / name) != str(folder)
-
-
-@given(st.binary(max_size=300))
-def test_any_bytes_are_a_list_or_a_data_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    path = tmp_path_factory.getbasetemp() / "any.txt"
-    path.write_bytes(content)
-    try:
-        assert read_list(path)
-    except DataError:
-        return
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -25,11 +27,12 @@ class Web:
     files: dict[str, bytes] = field(default_factory=dict)
     faults: dict[str, list[str]] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
+    scheme: str = "http"
     port: int = 0
     gate: threading.Event = field(default_factory=threading.Event)
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"{self.scheme}://127.0.0.1:{self.port}{path}"
 
     def ranges(self, path: str) -> list[str | None]:
         """Returns the Range headers of the requests for `path`, in order."""
@@ -113,6 +116,9 @@ class Handler(BaseHTTPRequestHandler):
     def fault_garbage(self, content: bytes) -> None:
         self.wfile.write(b"\x00\xff this is not HTTP\r\n\r\n")
 
+    def fault_raw(self, content: bytes) -> None:
+        self.wfile.write(content)
+
     def fault_stall(self, content: bytes, count: str) -> None:
         """Sends `count` bytes, then nothing until the test opens the gate."""
         self.head(200, Content_Length=len(content))
@@ -145,10 +151,15 @@ class Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serving(handler: type[Handler] = Handler) -> Iterator[Web]:
-    """Yields what a new server serves, while it runs."""
+def serving(certificate: Path | None = None) -> Iterator[Web]:
+    """Yields what a new server serves, while it runs; by https with the `certificate` and key in one file."""
     web = Web()
-    server = Server(("127.0.0.1", 0), type("Bound", (handler,), {"web": web}))
+    server = Server(("127.0.0.1", 0), type("Bound", (Handler,), {"web": web}))
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        web.scheme = "https"
     web.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

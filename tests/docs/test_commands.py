@@ -24,6 +24,7 @@ PAGES = (
     "docs/stability.md",
     "docs/data.md",
     "docs/data-spark.md",
+    "docs/data-care.md",
 )
 BLOCK = re.compile(r"```console\n(.*?)```", re.S)
 WRITE = os.environ.get("LTH_WRITE_DOCS") == "1"

@@ -133,6 +133,17 @@ def test_a_rule(wrong: Document, right: Document, line: str) -> None:
     assert isinstance(check(smallest(**right)), Spec)
 
 
+@pytest.mark.parametrize("source", ["imagefolder:x", "tfrecord:data/*", "my.pets:make", "pets:make"])
+def test_sources_that_make_images_of_one_size(source: str) -> None:
+    assert isinstance(check(smallest(data__source=source, data__image_size=96)), Spec)
+
+
+@pytest.mark.parametrize("source", ["mnist:data", "cifar10:data", "synthetic:x", "imagenet_tars:data", "a:b:c"])
+def test_sources_that_do_not(source: str) -> None:
+    (line,) = check(smallest(data__source=source, data__image_size=96))  # pyright: ignore[reportGeneralTypeIssues]
+    assert line.startswith("data.image_size: would be ignored: the source has images of one size")
+
+
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(2, 64))
 def test_what_a_cure_sets_is_valid(batch: int, micro: int, world: int) -> None:
     """Each cure is followed, which takes at most a few of them."""

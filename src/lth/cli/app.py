@@ -19,6 +19,7 @@ from lth.errors import LthError
 from lth.version import __version__
 
 DONE, FAILURES, USAGE, INCOMPLETE = 0, 1, 2, 3
+INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 app = typer.Typer(
     name="lth",
@@ -65,7 +66,9 @@ def main() -> None:
     except LthError as problem:
         print(f"error: {problem}", file=sys.stderr)
         sys.exit(USAGE)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ending:
+        if isinstance(ending, SystemExit) and ending.code != INTERRUPTED:
+            raise
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(INCOMPLETE)
     except BrokenPipeError:

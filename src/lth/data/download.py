@@ -21,13 +21,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import urlsplit
 
 from lth.data.checksum import PIECE, Told, quiet
+from lth.data.opener import opener
 from lth.errors import DataError
 from lth.version import __version__
 
-SCHEMES = ("http", "https")
 # RFC 9110: what may be otherwise a moment later.
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
@@ -55,31 +54,6 @@ class Again(Exception):
         super().__init__(reason)
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows 10 redirects at most, to web addresses alone."""
-
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
-        if urlsplit(newurl).scheme not in SCHEMES:
-            raise DataError("redirected to what is no web address", at=req.full_url, value=newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def opener() -> urllib.request.OpenerDirector:
-    """Returns what opens http and https alone, by the proxies that http_proxy, https_proxy and no_proxy name."""
-    director = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.UnknownHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        _Redirects(),
-        urllib.request.HTTPErrorProcessor(),
-    ):
-        director.add_handler(handler)
-    return director
-
-
 def download(
     url: str,
     part: BinaryIO,
@@ -87,7 +61,7 @@ def download(
     told: Told = quiet,
     stop: threading.Event | None = None,
 ) -> int:
-    """Returns how many bytes were brought; `part`, open for reading and writing, then holds all that `url` has.
+    """Returns how many bytes were brought; `part`, open for appending without a buffer, then holds all that `url` has.
 
     What it holds already is taken for the beginning of the file, and only the rest is asked for (RFC 9110, Range).
     Raises DataError where the server refuses, or fails too often; `part` then keeps what came. Raises
@@ -148,9 +122,6 @@ def _translated(url: str) -> Iterator[None]:
     except InterruptedError:
         raise
     except OSError as problem:
-        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-            cure = "Free some space and run the same command again; what came is kept."
-            raise DataError("the disk or the quota is full", at=url, cure=cure) from problem
         raise Again(problem.strerror or str(problem)) from problem
     except (ValueError, UnicodeError) as problem:  # of an address, or of headers, that are none
         raise DataError(f"cannot be asked for: {problem}", at=url) from problem
@@ -161,16 +132,16 @@ def _fit(answer: http.client.HTTPResponse, part: BinaryIO, have: int) -> int | N
     length = answer.headers.get("Content-Length", "")
     rest = int(length) if length.isascii() and length.isdigit() else None
     if answer.status == 200:
-        part.truncate(0)
+        _anew(part)
         return rest
     found = RANGE.fullmatch(answer.headers.get("Content-Range", "").strip())
     if answer.status != 206 or found is None or int(found[1]) != have or not have:
-        part.truncate(0)  # and ask for all of it
+        _anew(part)  # and ask for all of it
         seen = answer.headers.get("Content-Range")
         raise Again(f"asked for bytes from {have}, answered with status {answer.status}, Content-Range {seen!r}", 0.0)
     end = int(found[2]) + 1
     if (rest is not None and rest != end - have) or (found[3] != "*" and int(found[3]) < end):
-        part.truncate(0)
+        _anew(part)
         raise Again(f"Content-Range {found[0]!r} does not fit a Content-Length of {rest}", 0.0)
     return None if found[3] == "*" else int(found[3])
 
@@ -179,7 +150,7 @@ def _beyond(problem: urllib.error.HTTPError, part: BinaryIO, have: int) -> int:
     """Returns 0 where the server says that nothing is left of the file; else `part` begins anew."""
     if problem.headers.get("Content-Range", "").replace(" ", "") == f"bytes*/{have}":
         return 0
-    part.truncate(0)
+    _anew(part)
     raise Again(f"no bytes from {have} on", 0.0)
 
 
@@ -197,10 +168,9 @@ def retry_after(value: str | None) -> float | None:
     if value.strip().isascii() and value.strip().isdigit():
         return float(value)
     try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, moment.timestamp() - time.time())
 
 
 def _space(url: str, part: BinaryIO, whole: int | None, have: int) -> None:
@@ -215,7 +185,7 @@ def _receive(
 ) -> None:
     since, came = time.monotonic(), 0
     while piece := answer.read1(PIECE):
-        part.write(piece)
+        _append(part, piece)
         told(len(piece))
         came += len(piece)
         if stop.is_set():
@@ -224,3 +194,27 @@ def _receive(
             if came < patience.least:
                 raise Again(f"only {came} bytes came in {now - since:.0f} s")
             since, came = now, 0
+
+
+def _append(part: BinaryIO, piece: bytes) -> None:
+    with _disk(part):
+        rest = memoryview(piece)
+        while len(rest):
+            rest = rest[part.write(rest) :]
+
+
+def _anew(part: BinaryIO) -> None:
+    with _disk(part):
+        part.truncate(0)
+
+
+@contextmanager
+def _disk(part: BinaryIO) -> Iterator[None]:
+    """Tells the disk's errors from the network's: trying again is no use."""
+    try:
+        yield
+    except OSError as problem:
+        full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "the disk or the quota is full" if full else f"cannot be written: {problem.strerror}"
+        cure = "Free some space and run the same command again; what came is kept." if full else None
+        raise DataError(what, at=part.name, cure=cure) from problem

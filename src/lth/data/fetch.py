@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from lth.data.checksum import Told, quiet
 from lth.data.download import PATIENT, Patience
 from lth.data.fetch_list import Item, fetch_item
+from lth.data.opener import SCHEMES
 from lth.errors import DataError, MissingExtraError
 
 
@@ -79,6 +81,9 @@ def fetch(
     if name not in SETS:
         raise DataError("no such data set to fetch", value=name, cure=f"Take one of: {', '.join(SETS)}.")
     wanted = SETS[name]
+    for mirror in mirrors:
+        if urlsplit(mirror).scheme not in SCHEMES:
+            raise DataError("not an http or https address", at="--mirror", value=mirror)
     for file, sha256 in wanted.files.items():
         problems: list[str] = []
         for mirror in mirrors or wanted.mirrors:

@@ -1,4 +1,4 @@
-"""Lists of files on the web: each address with the checksum of what lies there; any number brought at once.
+"""Files on the web, each an address with the checksum of what lies there; any number brought at once.
 
 Standard library alone, and what is passed is picklable: worker processes of Spark run `fetch_item`.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -18,18 +17,14 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal
-from urllib.parse import unquote, urlsplit
 
 from lth.data.checksum import Told, file_sha256, quiet
-from lth.data.download import PATIENT, SCHEMES, Patience, download
+from lth.data.download import PATIENT, Patience, download
 from lth.errors import DataError, LthError
 from lth.runs.files import make_folder
 
 PART = ".part"
-LONGEST_NAME = 200
-SHOWN = 20
 AHEAD = 4
-SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,76 +46,6 @@ class FetchReport:
     reason: str | None
     brought: int
     seconds: float
-
-
-def read_list(path: Path) -> list[Item]:
-    """Returns the files that the lines "URL SHA256 [NAME]" of a list name; empty lines and those from "#" say nothing.
-
-    Without NAME it is the last part of the address. Raises DataError with all lines that cannot be used: another
-    scheme than http or https, no checksum, a name that leads out of the folder or is another's too.
-    """
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as problem:
-        raise DataError(f"cannot be read: {problem.strerror}", at=path) from problem
-    items: list[Item] = []
-    problems: list[str] = []
-    for number, line in enumerate(lines, 1):
-        try:
-            text = line.decode().strip()
-            if text and not text.startswith("#"):
-                items.append(_item(text))
-        except ValueError as problem:
-            problems.append(f"line {number}: {problem}")
-    problems += _collisions(items)
-    if problems:
-        more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
-        told = "\n  ".join(["lines that cannot be used:", *problems[:SHOWN], *more])
-        raise DataError(told, at=path, cure="\nWrite a line for each file: URL SHA256 [NAME].")
-    if not items:
-        raise DataError("no file is named", at=path, cure="Write a line for each file: URL SHA256 [NAME].")
-    return items
-
-
-def _item(line: str) -> Item:
-    """Returns the item of one line. Raises ValueError."""
-    url, *rest = line.split(None, 2)
-    parts = urlsplit(url)
-    if parts.scheme not in SCHEMES or not parts.hostname:
-        raise ValueError(f"not an http or https address: {url[:100]!r}")
-    if not url.isascii() or not url.isprintable():
-        raise ValueError(f"an address of other letters than ASCII, write them as %XX: {url[:100]!r}")
-    if "@" in parts.netloc:
-        raise ValueError("a user name in the address is not supported")
-    parts.port  # noqa: B018  # raises ValueError for one that is none
-    if not rest or not SHA256.fullmatch(rest[0].lower()):
-        raise ValueError("the sha256, 64 hexadecimal digits, must follow the address")
-    name = rest[1] if len(rest) > 1 else unquote(parts.path.rpartition("/")[2])
-    return Item(url, rest[0].lower(), checked_name(name))
-
-
-def checked_name(name: str) -> str:
-    """Returns `name`, that of a file below a folder. Raises ValueError where it may lead elsewhere or is not usable."""
-    pieces = name.split("/")
-    if not name or any(piece in ("", ".", "..") for piece in pieces):
-        raise ValueError(f"a name that is empty or leads out of the folder: {name[:100]!r}")
-    if not name.isprintable() or "\\" in name or any(one.startswith(".") or one.endswith(PART) for one in pieces):
-        raise ValueError(f"a name that is hidden, ends in {PART}, or has odd letters: {name[:100]!r}")
-    if max(len(piece.encode()) for piece in pieces) > LONGEST_NAME or len(pieces) > 16:
-        raise ValueError(f"a name that is too long: {name[:100]!r}")
-    return name
-
-
-def _collisions(items: Sequence[Item]) -> list[str]:
-    """Returns what is wrong with names that are fine by themselves: one file twice, or a file that is a folder too."""
-    names: set[str] = set()
-    problems = []
-    for item in items:
-        if item.name in names:
-            problems.append(f"two files have the name {item.name!r}")
-        names.add(item.name)
-    folders = {"/".join(item.name.split("/")[:end]) for item in items for end in range(1, item.name.count("/") + 1)}
-    return problems + [f"{name!r} is a file and a folder" for name in sorted(names & folders)]
 
 
 def fetch_all(
@@ -186,7 +111,6 @@ def _bring(
         resumed = file.seek(0, os.SEEK_END) > 0
         while True:
             download(item.url, file, patience, told, stop)
-            file.flush()
             os.fsync(file.fileno())
             found = file_sha256(part)
             if found == item.sha256:
@@ -210,7 +134,7 @@ def _whole(path: Path, sha256: str) -> bool:
 def _locked(part: Path) -> Iterator[BinaryIO]:
     """Yields the open file `part`, which no other process writes meanwhile: it is waited for."""
     while True:
-        with open(part, "a+b") as file:
+        with open(part, "a+b", buffering=0) as file:
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(file, fcntl.LOCK_EX)
             if _same(part, file):  # and not what another process has just made the whole file of, or removed

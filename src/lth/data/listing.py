@@ -57,7 +57,7 @@ class Listing:
         """Returns the entries of the rows `rows`, in that order."""
         columns = zip(*(one[rows].tolist() for one in (self.file, self.offset, self.size, self.label)), strict=True)
         return [
-            Entry(self.names[row], self.files[file], offset, size, label)
+            Entry(self.names[int(row)], self.files[file], offset, size, label)
             for row, (file, offset, size, label) in zip(rows.tolist(), columns, strict=True)
         ]
 

@@ -6,6 +6,7 @@ import ast
 import math
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +46,13 @@ def read_array(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarra
         raise unreadable(path, problem) from problem
 
 
-def _regular(path: Path):
+def _regular(path: Path) -> BufferedReader:
     if not stat.S_ISREG(path.stat().st_mode):
         raise DataError("not a regular file", at=path)
     return path.open("rb")
 
 
-def _shape(path: Path, stream, dtype: np.dtype) -> tuple[tuple[int, ...], int]:
+def _shape(path: Path, stream: BufferedReader, dtype: np.dtype) -> tuple[tuple[int, ...], int]:
     prefix = stream.read(PREFIX)
     if len(prefix) < PREFIX or prefix[: len(MAGIC)] != MAGIC:
         raise DataError("not an npy file of version 1.0", at=f"{path}, offset 0", value=prefix, cure=AGAIN)

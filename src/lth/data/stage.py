@@ -105,7 +105,7 @@ def _copy(copy: Copy, jobs: int, told: Told, say: Callable[[str], None]) -> None
         _tidy(make_folder(copy.work / part), {file.name for one, file in copy.files() if one == part})
     missing = [(part, file) for part, file in copy.files() if wrong(copy.work / part, file, quick=True)]
     _room(copy, sum(file.bytes for _, file in missing))
-    say(f"copying {sum(file.bytes for _, file in copy.files())} bytes to {copy.folder}")
+    say(f"copying {sum(file.bytes for _, file in copy.files()) / 1e6:.1f} MB to {copy.folder}")
     _each(copy, jobs, told)
     for part in copy.manifests:
         atomic_write(copy.work / part / NAME, (copy.out / part / NAME).read_bytes())

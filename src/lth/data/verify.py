@@ -49,7 +49,7 @@ def part_folders(out: Path) -> dict[str, Path]:
 
     Raises DataError where there is none.
     """
-    found = {part: out / part for part in PARTS if (out / part).is_dir()}
+    found = {part: out / part for part in PARTS if os.path.isdir(out / part)}
     if not found:
         what, cure = "no prepared data here: neither train/ nor test/", "Name the folder that lth data prepare made."
         raise DataError(what, at=out, cure=cure)
@@ -74,27 +74,35 @@ def verify(out: Path, *, quick: bool = False, jobs: int | None = None, told: Tol
     manifests: dict[str, Manifest] = {}
     for part, folder in folders.items():
         try:
-            manifests[part] = manifest = read_manifest(folder)
+            manifests[part] = read_manifest(folder)
         except DataError as problem:
             findings.append(Finding(f"{part}/{NAME}", problem.what))
-            continue
-        known = {NAME} | {file.name for file in manifest.files()}
-        findings += [Finding(f"{part}/{name}", "does not belong here") for name in _strays(folder, known)]
-        if manifest.part != part:
-            findings.append(Finding(f"{part}/{NAME}", f"is that of the part {manifest.part!r}"))
     findings += [*_compared(manifests), *_planned(out, manifests)]
-    files = [(part, file) for part, manifest in manifests.items() for file in manifest.files()]
-    threads = jobs or min(MOST_THREADS, os.cpu_count() or 1)
-    with ThreadPoolExecutor(threads) as pool:
-        tasks = [(part, file, pool.submit(wrong, out / part, file, quick, told)) for part, file in files]
-        bad = {(part, file.name): reason for part, file, task in tasks if (reason := task.result()) is not None}
-    findings += [Finding(f"{part}/{name}", reason) for (part, name), reason in bad.items()]
+    bad = _damaged(folders, manifests, quick, jobs or min(MOST_THREADS, os.cpu_count() or 1), told)
     for part, manifest in manifests.items():
-        named = {name for one, name in bad if one == part}
-        found = check_contents(folders[part], manifest, named, quick)
+        found = [*bad[part].items(), *check_contents(folders[part], manifest, set(bad[part]), quick)]
         findings += [Finding(f"{part}/{name}", reason) for name, reason in found]
-    rows, size = sum(one.n for one in manifests.values()), sum(file.bytes for _, file in files)
+    files = [file for manifest in manifests.values() for file in manifest.files()]
+    rows, size = sum(one.n for one in manifests.values()), sum(file.bytes for file in files)
     return Verdict(tuple(manifests), rows, len(files), size, quick, tuple(sorted(findings, key=lambda one: one.file)))
+
+
+def _damaged(
+    folders: dict[str, Path], manifests: dict[str, Manifest], quick: bool, jobs: int, told: Told
+) -> dict[str, dict[str, str]]:
+    """Returns for each part its files that are not what the manifest tells, or are not in it, with the reason."""
+    with ThreadPoolExecutor(jobs) as pool:
+        tasks = {
+            part: {file.name: pool.submit(wrong, folders[part], file, quick, told) for file in manifest.files()}
+            for part, manifest in manifests.items()
+        }
+        bad = {
+            part: {name: reason for name, task in files.items() if (reason := task.result()) is not None}
+            for part, files in tasks.items()
+        }
+    for part in manifests:
+        bad[part] |= dict.fromkeys(_strays(folders[part], {NAME, *tasks[part]}), "does not belong here")
+    return bad
 
 
 def wrong(folder: Path, file: File, quick: bool, told: Told = quiet) -> str | None:
@@ -115,12 +123,17 @@ def wrong(folder: Path, file: File, quick: bool, told: Told = quiet) -> str | No
 
 
 def _strays(folder: Path, known: set[str]) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        yield from sorted(entry.name for entry in entries if entry.name not in known)
+    try:
+        yield from sorted(name for name in os.listdir(folder) if name not in known)
+    except OSError as problem:
+        raise DataError(f"cannot be read: {problem.strerror}", at=folder) from problem
 
 
 def _compared(manifests: dict[str, Manifest]) -> Iterator[Finding]:
-    """Yields where the test part was not made for the same training as the training part."""
+    """Yields where a part is not the one that its folder says, or test not made as train was."""
+    for part, manifest in manifests.items():
+        if manifest.part != part:
+            yield Finding(f"{part}/{NAME}", f"is that of the part {manifest.part!r}")
     if len(manifests) < 2:
         return
     train, test = manifests["train"], manifests["test"]

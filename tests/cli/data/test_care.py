@@ -48,12 +48,13 @@ def test_verify_says_whole_or_names_the_file(shards: Path, tmp_path: Path) -> No
 
 
 def test_info_prints_facts_and_draws(shards: Path, tmp_path: Path) -> None:
-    done = call("info", shards, "--sheet", tmp_path / "sheet.png")
+    done = call("info", shards, "--sheet", tmp_path / "new" / "sheet.png")
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
     assert "images 16 x 16 pixels, center, raw" in [" ".join(line.split()) for line in lines]
     assert [line.split() for line in lines[-3:]] == [["apple", "22", "2"], ["bear", "22", "2"], ["chair", "22", "2"]]
-    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "new" / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    assert call("info", shards, "--sheet", tmp_path).exit_code == 2
     told = json.loads(call("info", shards, "--json").stdout)
     assert told["parts"][0]["counts"] == {"apple": 22, "bear": 22, "chair": 22}
 

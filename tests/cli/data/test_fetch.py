@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,3 +85,20 @@ def test_options_that_would_be_ignored_are_refused(web: Web, arguments: list[str
 def test_errors_are_those_of_the_user(web: Web) -> None:
     assert isinstance(fetch("imagenet").exception, DataError)
     assert isinstance(fetch("--from", "absent.txt").exception, DataError)
+
+
+def test_ctrl_c_keeps_what_came(web: Web) -> None:
+    web.files["/slow"] = bytes(range(256)) * 1000
+    web.faults["/slow"] = ["drip always"]
+    Path("urls.txt").write_text(f"{web.url('/slow')} {sha256(web.files['/slow'])}\n")
+    command = [sys.executable, "-m", "lth", "data", "fetch", "--from", "urls.txt"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not web.asked:
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        told = process.communicate()[1]
+    assert process.returncode == 3, told
+    assert "the same command goes on from here" in told
+    del web.faults["/slow"]
+    assert fetch("--from", "urls.txt").exit_code == 0
+    assert Path("data/slow").read_bytes() == web.files["/slow"]

@@ -23,6 +23,10 @@ def npy(array: np.ndarray, header: int = 0) -> bytes:
     return plain[:8] + (header - 10).to_bytes(2, "little") + padded + plain[10 + length :]
 
 
+def _index(part: str, rows: int) -> bytes:
+    return "".join(f"{part}/{row}.png\t70\t60\n" for row in range(rows)).encode()
+
+
 def write(folder: Path, part: str, labels: list[int], codec: str = "raw", size: int = 2, rows: int = 3) -> Manifest:
     """Returns the manifest of a part in `folder`, whose row i has pixels i, or is the JPEG b"jpeg i"."""
     (folder / part).mkdir(parents=True)
@@ -54,7 +58,7 @@ def write(folder: Path, part: str, labels: list[int], codec: str = "raw", size: 
             "rows_per_shard": rows,
             "shards": [shard.model_dump() for shard in shards],
             "labels": put("labels.npy", npy(np.array(labels, np.int64))),
-            "source_index": put("source_index", b""),
+            "source_index": put("source_index", _index(part, len(labels))),
             "offsets": offsets and offsets.model_dump(),
             "preprocessing": {
                 "size": size, "policy": "squash", "codec": codec, "quality": 90 if codec == "jpeg" else None,

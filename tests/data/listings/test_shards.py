@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data.listings import shards_made
 from data.listings.reading import contents, read_all
 from data.listings.shards_made import npy, write
 
@@ -20,7 +21,7 @@ def test_raw_rows(tmp_path: Path) -> None:
     raws = read_all(source.parts["train"])
     assert np.array_equal([raw.content for raw in raws], [np.full((2, 2, 3), row) for row in range(4)])
     assert [raw.label for raw in raws] == [0, 1, 1, 0]
-    assert list(source.parts["train"].names) == [f"shard-00000.npy#{row}" for row in (0, 1, 2)] + ["shard-00001.npy#0"]
+    assert list(source.parts["train"].names) == [f"train/{row}.png" for row in range(4)]
     assert source.parts["train"].offset.tolist() == [4096, 4108, 4120, 4096]
 
 
@@ -28,10 +29,10 @@ def test_jpegs(tmp_path: Path) -> None:
     write(tmp_path, "train", [0, 1, 1, 0], "jpeg")
     source = open_listing(f"shards:{tmp_path}")
     assert contents(source.parts["train"]) == {
-        "shard-00000.jpegs#0": (b"jpeg 0", 0),
-        "shard-00000.jpegs#1": (b"jpeg 1", 1),
-        "shard-00000.jpegs#2": (b"jpeg 2", 1),
-        "shard-00001.jpegs#0": (b"jpeg 3", 0),
+        "train/0.png": (b"jpeg 0", 0),
+        "train/1.png": (b"jpeg 1", 1),
+        "train/2.png": (b"jpeg 2", 1),
+        "train/3.png": (b"jpeg 3", 0),
     }
 
 
@@ -47,6 +48,7 @@ def test_nothing_there(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("labels.npy", npy(np.array([0, 1, 1, 1])), r"labels\.npy: its sha256 is not that of the manifest"),
+        ("source_index", b"x", r"source_index: its sha256 is not that of the manifest"),
         ("labels.npy", None, r"labels\.npy: cannot be read: No such file"),
         ("shard-00001.npy", None, r"shard-00001\.npy: cannot be read: No such file"),
         ("shard-00001.npy", b"", r"shard-00001\.npy, offset 0: not an npy file"),
@@ -74,3 +76,11 @@ def test_a_shard_of_jpegs_that_is_cut(tmp_path: Path) -> None:
     os.truncate(tmp_path / "train" / "shard-00001.jpegs", 5)
     with pytest.raises(DataError, match=r"shard-00001\.jpegs: 5 bytes, where 6 are expected"):
         open_listing(f"shards:{tmp_path}")
+
+
+def test_names_that_do_not_fit_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for index in (b"a\t1\t1\n", b"a\t1\t1\na\t1\t1\n"):
+        monkeypatch.setattr(shards_made, "_index", lambda part, rows, index=index: index)
+        write(tmp_path / str(len(index)), "train", [0, 1])
+        with pytest.raises(DataError, match=r"source_index: it has not one name each for 2 rows \(found \d\)"):
+            open_listing(f"shards:{tmp_path / str(len(index))}")

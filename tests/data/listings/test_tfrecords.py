@@ -77,6 +77,14 @@ def test_validation_is_not_read_where_there_is_a_test_set(tmp_path: Path, caplog
     assert "files of test are the test set, those of validation are not read" in caplog.text
 
 
+def test_files_that_are_missing_by_their_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in (0, 2):
+        put(tmp_path / f"train-0000{number}-of-00003", number)
+    put(tmp_path / "test-00000-of-00001", 1)
+    assert len(parts(tmp_path / "*")["train"]) == 2
+    assert [record.getMessage() for record in caplog.records] == [f"{tmp_path}/train-*-of-3: 2 of 3 files are there"]
+
+
 def test_what_is_refused(tmp_path: Path) -> None:
     def refused(pattern: object, expected: str) -> None:
         with pytest.raises(DataError, match=expected):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -45,7 +46,7 @@ def fetch(
         raise typer.BadParameter("a mirror and DIR belong to the name of a data set; a list goes --into a folder")
     if master is not None and engine == "local":
         raise typer.BadParameter("--master belongs to --engine spark")
-    from lth.data.fetch_list import read_list
+    from lth.data.url_list import read_list
 
     items, into = read_list(list_), into or Path("data")
     reports = _reports(items, into, engine, master, jobs)
@@ -62,48 +63,39 @@ def _published(name: str, folder: Path | None, mirrors: list[str], as_json: bool
     if as_json:
         return emit({"source": source, "bytes_fetched": meter.count})
     print(f"{name}: whole; {size(meter.count)} fetched. In the spec write:", file=sys.stderr)
-    print(f'source = "{source}"')
+    print(f"source = {json.dumps(source, ensure_ascii=False)}")  # a string of JSON is one of TOML too
 
 
-def _reports(
-    items: list[Item], into: Path, engine: str, master: str | None, jobs: int
-) -> Iterable[tuple[FetchReport, int]]:
-    """Yields the report of each file as it is done, and its number."""
-    if engine == "spark":
-        yield from _spark(items, into, master)
-        return
+def _reports(items: list[Item], into: Path, engine: str, master: str | None, jobs: int) -> Iterator[FetchReport]:
+    """Yields the report of each file as it is done."""
     from lth.data.fetch_list import fetch_all
 
     done = failed = 0
     with Meter("fetched", more=lambda: f", {done} of {len(items)} files, {failed} failed") as meter:
-        for report in fetch_all(items, into, jobs, told=meter.told):
+        reports = _on_spark(items, into, master) if engine == "spark" else fetch_all(items, into, jobs, told=meter.told)
+        for report in reports:
             done, failed = done + 1, failed + (report.state == "failed")
-            yield report, done
+            if engine == "spark":  # its workers tell of a file when it is done
+                meter.told(report.brought)
+            yield report
 
 
-def _spark(items: list[Item], into: Path, master: str | None) -> Iterable[tuple[FetchReport, int]]:
+def _on_spark(items: list[Item], into: Path, master: str | None) -> Iterator[FetchReport]:
     from functools import partial
-    from importlib.util import find_spec
 
     from lth.data.fetch_list import fetch_item
-    from lth.errors import MissingExtraError
-
-    if find_spec("pyspark") is None:
-        raise MissingExtraError("pyspark", "spark", "lth data fetch --engine spark")
     from lth.data.spark_map import spark_map
     from lth.runs.files import make_folder
 
     folder = make_folder(into).resolve()
-    bring = partial(fetch_item, folder=folder)
-    for number, report in enumerate(spark_map(bring, items, master, shared=folder), 1):
-        yield report, number
+    yield from spark_map(partial(fetch_item, folder=folder), items, master, shared=folder)
 
 
-def _summary(reports: Iterable[tuple[FetchReport, int]], total: int, into: Path, as_json: bool) -> bool:
+def _summary(reports: Iterable[FetchReport], total: int, into: Path, as_json: bool) -> bool:
     """Returns whether a file failed; prints what became of them all."""
     began, count, brought = time.monotonic(), {"fetched": 0, "there": 0, "failed": 0}, 0
     failures: list[FetchReport] = []
-    for report, _ in reports:
+    for report in reports:
         count[report.state] += 1
         brought += report.brought
         if report.state == "failed":

@@ -20,7 +20,9 @@ LISTED = 20
 def info(
     out: Annotated[Path, typer.Argument(help="The folder that lth data prepare made.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
-    sheet: Annotated[Path | None, typer.Option("--sheet", help="Draw 25 images of train into this PNG file.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", dir_okay=False, help="Draw 25 images of train into this PNG file.")
+    ] = None,
 ) -> None:
     """Print what prepared data are: classes, counts, statistics, sizes, how they were made."""
     from lth.data.info import read_info
@@ -29,10 +31,12 @@ def info(
     if sheet is not None:
         from lth.data.sheet import contact_sheet
         from lth.data.verify import part_folders
-        from lth.runs.files import atomic_write
+        from lth.runs.files import atomic_write, make_folder
 
         folders = part_folders(out)
-        atomic_write(sheet, contact_sheet(folders.get("train") or next(iter(folders.values()))))
+        drawn = contact_sheet(folders.get("train") or next(iter(folders.values())))
+        make_folder(sheet.parent)
+        atomic_write(sheet, drawn)
         print(f"25 images of it: {sheet}", file=sys.stderr)
     emit(found.as_json()) if as_json else print("\n".join(_lines(out, found)))
 

@@ -61,9 +61,6 @@ def prepare(
     except FailuresError as problem:
         print(f"error: {problem}", file=sys.stderr)
         raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        raise typer.Exit(3) from None
     emit(_facts(summary, engine)) if as_json else print("\n".join(_lines(summary)))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from lth.data.listing import Listing, Source
 from lth.data.listings.names import Numbered
+from lth.data.sources.dataset import Dataset
 
 NO_PATH = ("digits", "synthetic")
 
@@ -35,7 +36,7 @@ def opened_part(path: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache(1)
-def _opened(source: str):
+def _opened(source: str) -> Dataset:
     from lth.data.sources import open_source
 
     return open_source(source)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lth.data.contents import index_lines
 from lth.data.listing import Listing, Source
-from lth.data.listings.names import Numbered
 from lth.data.manifest import HEADER_BYTES, NAME, PARTS, Manifest, read_manifest
 from lth.data.npy import read_array, read_shape
 from lth.data.sources.files import unreadable
@@ -37,7 +37,7 @@ def list_shards(rest: str) -> Source:
 
 
 def _listing(folder: Path, manifest: Manifest) -> Listing:
-    for file in (manifest.labels, manifest.offsets):
+    for file in (manifest.labels, manifest.source_index, manifest.offsets):
         if file is not None and _sha256(folder / file.name) != file.sha256:
             raise DataError("its sha256 is not that of the manifest", at=folder / file.name, cure=AGAIN)
     labels = read_array(folder / manifest.labels.name, np.dtype("<i8"), (manifest.n,))
@@ -47,11 +47,19 @@ def _listing(folder: Path, manifest: Manifest) -> Listing:
         raise DataError(what, at=folder / manifest.labels.name, value=found, cure=AGAIN)
     rows = [shard.rows for shard in manifest.shards]
     offset, size = _jpeg_places(folder, manifest) if manifest.offsets else _raw_places(folder, manifest)
-    names = Numbered(tuple(shard.name for shard in manifest.shards), np.cumsum([0, *rows]))
+    names = _names(folder / manifest.source_index.name, manifest.n)
     file = np.repeat(np.arange(len(rows), dtype=np.int32), rows)
     files = tuple(str(folder / shard.name) for shard in manifest.shards)
     kind = "shards_jpeg" if manifest.offsets else "shards"
     return Listing(kind, files, names, file, offset, size, labels)
+
+
+def _names(path: Path, count: int) -> list[str]:
+    """Returns the names that the rows had in the source they were made of."""
+    names = [name for name, _, _ in index_lines(path)]
+    if len(names) != count or len(set(names)) != count:
+        raise DataError(f"it has not one name each for {count} rows", at=path, value=len(names), cure=AGAIN)
+    return names
 
 
 def _raw_places(folder: Path, manifest: Manifest) -> tuple[np.ndarray, np.ndarray]:

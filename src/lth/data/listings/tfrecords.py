@@ -23,6 +23,7 @@ log = logging.getLogger("lth")
 TRAINS = ("train", "training")
 TESTS = ("test", "val", "validation", "valid")
 WORDS = re.compile(r"[a-z]+")
+NUMBERED = re.compile(r"(.*-)\d{1,9}-of-(\d{1,9})", re.DOTALL)  # train-00003-of-01024
 LABELS = "label.labels.txt"  # that TensorFlow Datasets writes beside its files
 LONGEST = 1 << 24
 PARTS = "Files are told apart by the words train, test, val or validation in their names."
@@ -53,8 +54,21 @@ def list_tfrecord(rest: str, spans: Spans = spans_here) -> Source:
     return Source("tfrecord", _class_names(Path(folder) / LABELS), parts)
 
 
+def _tell_gaps(files: list[str]) -> None:
+    """Returns nothing; warns of files that are missing by the numbers of the others: a pattern may leave them out."""
+    found: dict[tuple[str, int], int] = {}
+    for path in files:
+        if name := NUMBERED.fullmatch(path):
+            of = name[1], int(name[2])
+            found[of] = found.get(of, 0) + 1
+    for (name, total), count in found.items():
+        if count < total:
+            log.warning("%s: %d of %d files are there", escaped(os.fsencode(f"{name}*-of-{total}")), count, total)
+
+
 def _parts(files: list[str], folder: str) -> dict[str, list[str]]:
     """Returns the files of "train" and, where there are any, of "test"."""
+    _tell_gaps(files)
     found: dict[str, list[str]] = {}
     for path in files:
         words = set(WORDS.findall(os.path.basename(path).lower()))

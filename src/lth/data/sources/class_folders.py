@@ -62,11 +62,11 @@ def arrange(names: Sequence[bytes], place: Path, test_needed: bool = True) -> Ar
         raise DataError(what, at=place, value=_first(empty), cure="Fill them or take them away.")
     if tests and not any(test.values()):
         raise DataError(f"{shown(tests[0])}/ holds no images", at=place, cure=STRUCTURE)
-    labelled = (
+    labelled_train, labelled_test = (
         tuple((image, label) for name, label in classes.items() for image in sorted(part.get(name, ())))
         for part in (train, test)
     )
-    return Arrangement(tuple(map(shown, classes)), *labelled, folder)
+    return Arrangement(tuple(map(shown, classes)), labelled_train, labelled_test, folder)
 
 
 def _by_class(names: Sequence[bytes], part: bytes, place: Path) -> dict[bytes, list[bytes]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from lth.data.sources.tar_header import BLOCK, plain_header
 from lth.errors import DataError
 
 T = TypeVar("T")
@@ -22,8 +24,9 @@ PIECE = 1 << 20
 LONGEST_HEADER = 1 << 17
 MOST_FILES = 2_000_000
 DEEPEST = 8
-BLOCK = 512
 GZIP = b"\x1f\x8b"
+# What a name of a plain file has not: parts that are empty or begin with a dot, and those of __MACOSX.
+ODD = re.compile(rb"^[./]|/[./]|/$|__MACOSX")
 AGAIN = "Fetch the file again."
 
 
@@ -188,24 +191,37 @@ def _members(path: object, stream: BinaryIO | gzip.GzipFile | Window) -> dict[by
     archive = tarfile.TarFile(fileobj=_Careful(stream), mode="r", encoding="utf-8")  # pyright: ignore[reportArgumentType]
     while (member := _next(archive)) is not None:
         archive.members.clear()  # pyright: ignore[reportAttributeAccessIssue]  # it keeps a kilobyte a file
-        name = _tidy(path, member)
-        if not name or _hidden(name):
-            continue
-        if not (member.isdir() or member.isreg()) or member.issparse():
+        name = _tidy(path, member.name.encode("utf-8", "surrogateescape"))
+        if name and not _hidden(name) and (not (member.isdir() or member.isreg()) or member.issparse()):
             cure = "Make the archive from plain files: tar --dereference --hard-dereference."
             raise DataError("a link or a special file in the archive", at=f"{path}/{shown(name)}", cure=cure)
-        if member.isreg() and name in found:
-            raise DataError("is twice in the archive", at=f"{path}/{shown(name)}", cure="Make the archive anew.")
-        found[name + b"/" * member.isdir()] = (member.offset_data, member.size) if member.isreg() else (0, 0)
-        if len(found) > MOST_FILES:
-            raise DataError(f"more than {MOST_FILES} files", at=path, cure="Take a smaller set.")
+        _add(path, found, name, (member.offset_data, member.size) if member.isreg() else None)
+        while plain := plain_header(_block(stream, archive.offset)):
+            begin = archive.offset + BLOCK
+            archive.offset = begin + -(-plain[1] // BLOCK) * BLOCK
+            _add(path, found, _tidy(path, plain[0]), (begin, plain[1]))
     # tarfile takes a damaged header, and the end of a shortened file, for the end of the archive.
-    stream.seek(archive.offset)
-    if stream.read(BLOCK) != bytes(BLOCK):
+    if _block(stream, archive.offset) != bytes(BLOCK):
         raise ValueError(f"neither a header nor the end mark at offset {archive.offset}")
     while isinstance(stream, gzip.GzipFile) and stream.read(PIECE):
         pass  # on to the checksum
     return found
+
+
+def _block(stream: BinaryIO | gzip.GzipFile | Window, offset: int) -> bytes:
+    stream.seek(offset)
+    return stream.read(BLOCK)
+
+
+def _add(path: object, found: dict[bytes, tuple[int, int]], name: bytes, span: tuple[int, int] | None) -> None:
+    """Returns nothing; notes a file, or a folder where there is no span."""
+    if not name or _hidden(name):
+        return
+    if span and name in found:
+        raise DataError("is twice in the archive", at=f"{path}/{shown(name)}", cure="Make the archive anew.")
+    found[name if span else name + b"/"] = span or (0, 0)
+    if len(found) > MOST_FILES:
+        raise DataError(f"more than {MOST_FILES} files", at=path, cure="Take a smaller set.")
 
 
 def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
@@ -222,10 +238,13 @@ def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
     return member
 
 
-def _tidy(path: object, member: tarfile.TarInfo) -> bytes:
-    parts = [part for part in member.name.encode("utf-8", "surrogateescape").split(b"/") if part not in (b"", b".")]
+def _tidy(path: object, name: bytes) -> bytes:
+    if not ODD.search(name):
+        return name
+    parts = [part for part in name.split(b"/") if part not in (b"", b".")]
     if b".." in parts:
-        raise DataError("a name leads out of the archive", at=path, value=member.name, cure="Make the archive anew.")
+        cure = "Make the archive anew."
+        raise DataError("a name leads out of the archive", at=path, value=shown(name), cure=cure)
     return b"/".join(parts)
 
 
@@ -264,4 +283,4 @@ def unreadable(at: object, problem: OSError) -> DataError:
 
 
 def _hidden(name: bytes) -> bool:
-    return any(part.startswith(b".") or part == b"__MACOSX" for part in name.split(b"/"))
+    return bool(ODD.search(name)) and any(part.startswith(b".") or part == b"__MACOSX" for part in name.split(b"/"))

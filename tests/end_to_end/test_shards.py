@@ -71,3 +71,27 @@ def test_shards_that_are_gone_stop_the_run(folder: Path, tmp_path: Path) -> None
     assert done.returncode != 0
     assert "no such folder" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.long
+def test_mobilenet_trains_on_imagenet_pictures_prepared_by_spark(test_data: Path, tmp_path: Path) -> None:
+    source = f"imagefolder:{test_data}/imagenette-mini-224/imagenette-mini-224.tar"
+    for engine in ("spark", "local"):
+        done = lth("data", "prepare", source, tmp_path / engine, "--size", "36", "--engine", engine)
+        assert done.returncode == 0, done.stderr
+    bytes_of = {
+        engine: {
+            str(path.relative_to(tmp_path / engine)): path.read_bytes()
+            for path in (tmp_path / engine).rglob("*")
+            if path.is_file()
+        }
+        for engine in ("spark", "local")
+    }
+    assert bytes_of["spark"] == bytes_of["local"]
+    assert lth("data", "verify", tmp_path / "spark").returncode == 0
+    text = SPEC.format(folder=tmp_path / "spark", way="pread", model="mobilenet_v2", arguments=MODELS["mobilenet_v2"])
+    (tmp_path / "spec.toml").write_text(text.replace("crop_size = 14", "crop_size = 32").replace("= 12", "= 64"))
+    done = lth("run", tmp_path / "spec.toml", "--into", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    dense = records(tmp_path / "run")["dense-seed0"]
+    assert dense["audit"]["passed"]

@@ -128,8 +128,11 @@ def _carry_out(plan: Plan, out: Path, work: Path, run: Run, max_failures: int | 
     seconds = time.perf_counter() - began
     manifests = write_parts(plan, work)
     write_json(work / "data" / PLAN, plan.record)
-    for folder in (*(shard_folder(work, part) for part in manifests), work / "data"):
-        _sync(folder)
+    for part, manifest in manifests.items():
+        for shard in manifest.shards:
+            _sync(shard_folder(work, part) / shard.name)
+        _sync(shard_folder(work, part))
+    _sync(work / "data")
     _commit(plan, work, out)
     return Summary(out, manifests, made, seconds, False)
 
@@ -204,9 +207,9 @@ def _clear_attempts(plan: Plan, work: Path) -> None:
                 attempt.unlink(missing_ok=True)
 
 
-def _sync(folder: Path) -> None:
-    """Has the names in a folder written to disk, where the file system knows of that."""
-    number = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Has a file, or the names in a folder, written to disk, where the file system knows of that."""
+    number = os.open(path, os.O_RDONLY)
     try:
         with suppress(OSError):
             os.fsync(number)

@@ -80,7 +80,7 @@ def make_shard(task: Task) -> Report:
     """Returns the report of a shard that is now in its folder, with its record; the same task gives the same bytes.
 
     A shard that is there already, and whole, is left as it is. Everything is written to files of this attempt alone,
-    synced and renamed, so that any number of processes may do the same task at once. Images that cannot be decoded
+    and renamed, so that any number of processes may do the same task at once. Images that cannot be decoded
     are left out and listed in the record. Raises DataError for a source that cannot be read and for another version
     of the decoder, RunError on a full disk, MissingExtraError without Pillow.
     """

@@ -13,6 +13,7 @@ from data.shards import draw, prepared
 from typer.testing import CliRunner, Result
 
 from lth.cli.data import app
+from lth.cli.data.verify import CURE
 from lth.errors import DataError
 
 
@@ -40,7 +41,7 @@ def test_verify_says_whole_or_names_the_file(shards: Path, tmp_path: Path) -> No
     bad = call("verify", out, "--jobs", 2)
     assert (bad.exit_code, bad.stdout) == (1, "")
     assert bad.stderr.startswith("train/shard-00001.npy: the sha256 is not")
-    assert bad.stderr.splitlines()[-1] == f"error: {out}: not whole, 1 problem"
+    assert bad.stderr.splitlines()[-1] == f"error: {out}: not whole, 1 problem. {CURE}"
     told = json.loads(call("verify", out, "--json").stdout)
     assert told["whole"] is False
     assert [one["file"] for one in told["findings"]] == ["train/shard-00001.npy"]

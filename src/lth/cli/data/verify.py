@@ -12,6 +12,7 @@ from lth.cli.data.meter import Meter, size
 from lth.cli.work import emit
 
 SHOWN = 50
+CURE = "Copy the data again from where they are whole, or prepare them again."
 
 
 def verify(
@@ -34,7 +35,8 @@ def verify(
             print(f"{one.file}: {one.reason}", file=sys.stderr)
         if len(verdict.findings) > SHOWN:
             print(f"... and {len(verdict.findings) - SHOWN} more; --json lists them all", file=sys.stderr)
-        print(f"error: {out}: not whole, {count} problem{'s' * (count != 1)}", file=sys.stderr)
+        problems = f"{count} problem{'s' * (count != 1)}"
+        print(f"error: {out}: not whole, {problems}. {CURE}", file=sys.stderr)
     else:
         how = "sizes and headers" if quick else "every sha256"
         parts = " and ".join(verdict.parts)

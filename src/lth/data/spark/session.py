@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import lth
 from lth.errors import LthError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -135,14 +136,19 @@ def _settings(url: str) -> dict[str, str]:
     settings = {**SETTINGS, "spark.master": url}
     if is_local(url):
         # As for the processes of multiprocessing: what can be imported here can be there.
-        path = os.pathsep.join(filter(None, dict.fromkeys([str(Path(__file__).parents[2]), *sys.path])))
+        path = os.pathsep.join(filter(None, dict.fromkeys([str(_packages()), *sys.path])))
         settings |= {"spark.authenticate": "true", "spark.executorEnv.PYTHONPATH": path}
     return settings | (LOOPBACK_SETTINGS if is_local(url) or LOOPBACK.fullmatch(url) else {})
 
 
+def _packages() -> Path:
+    """Returns the folder in which this very lth lies."""
+    return Path(lth.__file__).parents[1]
+
+
 def _ship(context: SparkContext) -> None:
     """The executors take this very lth, installed there or not."""
-    root = Path(__file__).parents[2]
+    root = _packages()
     with tempfile.TemporaryDirectory(prefix="lth-spark-") as folder:
         archive = shutil.make_archive(f"{folder}/lth", "zip", root, "lth")
         kept = Path(context._temp_dir, Path(archive).name)  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 import sys
@@ -106,6 +107,7 @@ def test_a_session_leaves_nothing_behind():
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 def test_why_spark_did_not_start_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch):
     for name in ("HADOOP_CONF_DIR", "YARN_CONF_DIR"):
         monkeypatch.delenv(name, raising=False)
@@ -115,3 +117,5 @@ def test_why_spark_did_not_start_is_told_in_one_line(monkeypatch: pytest.MonkeyP
     ):
         pass
     assert "\n" not in str(caught.value)
+    del caught
+    gc.collect()  # the pipe to a Java that did not start, which pyspark leaves open

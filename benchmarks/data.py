@@ -3,7 +3,8 @@ a torch DataLoader on the same memory map or on JPEG files, and than other loade
 
 Arms alternate; printed are medians over the rounds. "per CPU second" counts the time of all threads and worker
 processes. Start-up (from the first line of an arm to its first batch) is no part of the rates and has a column of
-its own; what other libraries read is written before (data_peers.py says how). The cold rows forget the files' pages first, which only a disk that is one's own shows honestly.
+its own. What other libraries read is written before, in their formats: data_peers.py says how. The cold rows forget
+the files' pages first, which only a disk that is one's own shows honestly.
 
     python benchmarks/data.py loading SHARDS        # SHARDS: a folder made by lth data prepare, raw, 227 pixels
 """

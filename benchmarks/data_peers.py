@@ -124,7 +124,7 @@ def write_litdata(rows: Rows, folder: Path) -> None:
 
     numbers = list(range(min(rows.count, len(rows.shards.labels))))
     how: dict[str, Any] = {"chunk_bytes": FILE_BYTES, "num_workers": 1, "start_method": "fork"}  # spawn would stay set
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):  # progress bars
         litdata.optimize(partial(plain, rows.arrays), numbers, str(folder), **how)
     index = json.loads((folder / "index.json").read_text())
     for time, chunk in [(time, chunk) for time in range(1, listings(rows)) for chunk in index["chunks"]]:
@@ -181,7 +181,7 @@ def read_streaming(rows: Rows, folder: Path) -> Iterator[Any]:
 
 def write_tensorflow(rows: Rows, folder: Path) -> None:
     """Returns nothing; writes TFRecord files whose records are the bytes of rows."""
-    import tensorflow as tf  # pyright: ignore[reportMissingImports]
+    import tensorflow as tf  # pyright: ignore[reportMissingImports, reportMissingModuleSource]
 
     folder.mkdir()
     for number, group in enumerate(groups(rows)):
@@ -192,7 +192,7 @@ def write_tensorflow(rows: Rows, folder: Path) -> None:
 
 def read_tensorflow(rows: Rows, folder: Path) -> Iterator[Any]:
     """Yields batches of tf.data, two files read by turns, in two threads of its own."""
-    import tensorflow as tf  # pyright: ignore[reportMissingImports]
+    import tensorflow as tf  # pyright: ignore[reportMissingImports, reportMissingModuleSource]
 
     def cut(record: Any) -> Any:
         image = tf.reshape(tf.io.decode_raw(record, tf.uint8), (rows.side, rows.side, 3))

@@ -3,7 +3,8 @@ a torch DataLoader on the same memory map or on JPEG files, and than other loade
 
 Arms alternate; printed are medians over the rounds. "per CPU second" counts the time of all threads and worker
 processes. Start-up (from the first line of an arm to its first batch) is no part of the rates and has a column of
-its own. The cold rows forget the files' pages first, which only a disk that is one's own shows honestly.
+its own. What other libraries read is written before, in their formats: data_peers.py says how. The cold rows forget
+the files' pages first, which only a disk that is one's own shows honestly.
 
     python benchmarks/data.py loading SHARDS        # SHARDS: a folder made by lth data prepare, raw, 227 pixels
 """
@@ -11,8 +12,10 @@ its own. The cold rows forget the files' pages first, which only a disk that is 
 from __future__ import annotations
 
 import argparse
+import gc
 import io
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +25,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data_loading import Rows, arms, cold, missing
+from data_loading import Rows, arms, cold
+from data_peers import distributions, missing, peer_arms
 from hardware import describe
 from lth.data.shards import open_shards
 
@@ -32,10 +36,20 @@ COLD_BATCHES = 4
 def loading(arguments: argparse.Namespace) -> None:
     """Returns nothing; prints the table of loaders."""
     rows = opened(Path(arguments.shards), arguments.rows, arguments.batch)
-    print(describe("torch", "numpy", "Pillow"))
+    print(describe("torch", "numpy", "Pillow", *distributions()))
     print(f"{len(rows.shards.labels)} rows of {rows.side} pixels, repeated to {rows.count}; batches of {rows.batch}")
     print(f"not here: {', '.join(missing())}")
-    chosen = {name: arm for name, arm in arms(rows).items() if arguments.only in name}
+    with tempfile.TemporaryDirectory(prefix="lth-loaders-", dir=arguments.scratch) as scratch:
+        chosen = {name: arm for name, arm in arms(rows).items() if arguments.only in name}
+        compare(rows, {**chosen, **peer_arms(rows, Path(scratch), arguments.only)}, arguments)
+    if arguments.cold:
+        for expect in (False, True) * 2:
+            how = "asked for ahead" if expect else "page faults"
+            print(f"cold, {how}: {cold(rows, COLD_BATCHES, expect=expect):,.0f} images a second")
+
+
+def compare(rows: Rows, chosen: dict[str, Callable[[], Iterator[Any]]], arguments: argparse.Namespace) -> None:
+    """Returns nothing; prints the table, of arms that alternate."""
     rates: dict[str, list[tuple[float, float]]] = {name: [] for name in chosen}
     began: dict[str, float] = {}
     for _ in range(arguments.rounds):
@@ -48,10 +62,6 @@ def loading(arguments: argparse.Namespace) -> None:
     for name, found in rates.items():
         rate, processor = (median(column) for column in zip(*found, strict=True))
         print(f"| {name} | {rate:,.0f} | {rate / limit:.2f} | {processor:,.0f} | {began[name]:.2f} |")
-    if arguments.cold:
-        for expect in (False, True) * 2:
-            how = "asked for ahead" if expect else "page faults"
-            print(f"cold, {how}: {cold(rows, COLD_BATCHES, expect=expect):,.0f} images a second")
 
 
 def timed(arm: Callable[[], Iterator[Any]], batch: int, seconds: float) -> tuple[float, float, float]:
@@ -67,6 +77,8 @@ def timed(arm: Callable[[], Iterator[Any]], batch: int, seconds: float) -> tuple
     used = busy() - before
     if isinstance(feed, Iterator) and hasattr(feed, "close"):
         feed.close()  # type: ignore[attr-defined]
+    del feed
+    gc.collect()  # loaders are cycles: their workers would stay while the next arm is timed
     return began - first, count / wall, count / used if used else float("nan")
 
 
@@ -103,6 +115,7 @@ def main() -> None:
     one.add_argument("--rounds", type=int, default=5)
     one.add_argument("--seconds", type=float, default=3.0, help="of each arm in each round")
     one.add_argument("--only", default="", help="arms whose name holds this")
+    one.add_argument("--scratch", help="where the files of other libraries are written, 160 KB a row each, and removed")
     one.add_argument("--cold", action="store_true", help="also with the files out of memory")
     one.set_defaults(run=loading)
     arguments = parser.parse_args()

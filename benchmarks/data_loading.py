@@ -1,8 +1,7 @@
-"""The arms of the comparison of loaders: each delivers batches of cropped, flipped, shuffled uint8 images."""
+"""The arms of the comparison of loaders that run everywhere: each delivers cropped, flipped, shuffled uint8 batches."""
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import itertools
 import os
@@ -156,38 +155,9 @@ def data_loader(data: Pixels, workers: int) -> Iterator[torch.Tensor]:
         yield from loader
 
 
-def tf_data(rows: Rows) -> Iterator[Any]:
-    """Yields batches of tf.data from raw rows: shuffled, cropped, flipped, two of its threads."""
-    import tensorflow as tf  # type: ignore[import-not-found]
-
-    def cropped(number: Any) -> Any:
-        image = tf.numpy_function(lambda one: np.array(rows.row(int(one))), [number], tf.uint8)
-        image = tf.ensure_shape(image, (rows.side, rows.side, 3))
-        return tf.image.random_flip_left_right(tf.image.random_crop(image, (rows.crop, rows.crop, 3)))
-
-    made = tf.data.Dataset.range(rows.count).shuffle(rows.count).repeat()
-    yield from made.map(cropped, 2).batch(rows.batch, drop_remainder=True).prefetch(DEPTH)
-
-
-def hf_datasets(rows: Rows) -> Iterator[Any]:
-    """Yields batches of Hugging Face datasets (Arrow, raw bytes) behind a torch DataLoader with two workers."""
-    import datasets  # type: ignore[import-not-found]
-
-    known = len(rows.shards.labels)
-    table = datasets.Dataset.from_dict({"row": [rows.row(number).tobytes() for number in range(min(known, 2000))]})
-
-    class Arrow(Pixels):
-        def __getitem__(self, number: int) -> torch.Tensor:
-            content = table[number % len(table)]["row"]
-            return self.cut(np.frombuffer(content, np.uint8).reshape(rows.side, rows.side, 3))
-
-    yield from data_loader(Arrow(rows), 2)
-
-
-# name -> its batches, and the package it needs
 def arms(rows: Rows) -> dict[str, Callable[[], Iterator[Any]]]:
-    """Returns the arms that can run here: ours, the limits of the machine, and whichever others are installed."""
-    found: dict[str, Callable[[], Iterator[Any]]] = {
+    """Returns the arms that run everywhere: ours, the limits of the machine, and torch's DataLoader."""
+    return {
         "memcpy, 1 thread": partial(copied, rows),
         "page-cache gather, 1 thread": partial(gathered, rows),
         "fused kernel, 1 thread": partial(fused, rows),
@@ -196,19 +166,6 @@ def arms(rows: Rows) -> dict[str, Callable[[], Iterator[Any]]]:
         "DataLoader on the memmap, 2 workers": partial(data_loader, Pixels(rows), 2),
         "DataLoader on JPEG files, 2 workers": partial(data_loader, Files(rows), 2),
     }
-    if importlib.util.find_spec("tensorflow"):
-        found["tf.data on the rows"] = partial(tf_data, rows)
-    if importlib.util.find_spec("datasets"):
-        found["HF datasets, raw, 2 workers"] = partial(hf_datasets, rows)
-    return found
-
-
-def missing() -> list[str]:
-    """Returns the names of known loaders that are not installed here."""
-    known = {"tensorflow": "tf.data", "datasets": "HF datasets"}
-    others = {"webdataset": "webdataset", "litdata": "litdata", "ffcv": "FFCV"}
-    absent = [name for package, name in known.items() if not importlib.util.find_spec(package)]
-    return [*absent, *(f"{name} (no arm yet)" for name in others.values())]
 
 
 def drop_cached(shards: Shards) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from lth.spec.execute import Execute
 from lth.spec.levels import level_sparsities
 from lth.spec.recipe import (
     SGD,
@@ -173,23 +174,6 @@ class Select(Section):
         if value == 1:
             raise refused("one fresh seed gives no interval", "Use 0, or at least 2; 3 to 5 are usual")
         return value
-
-
-class Execute(Section):
-    """How the work is done; never changes results."""
-
-    launcher: Literal["local", "processes"] = "local"
-    workers: Count | Literal["auto"] = "auto"
-    tickets_per_worker: Count = 16
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    data_parallel: Count = 1
-    cuda_graphs: Flag = False
-    checkpoint_seconds: Number = Field(default=60.0, gt=0)
-    checkpoint_epochs: Whole = 0
-    entry_minutes: Number = Field(default=1440.0, gt=0)
-    attempts: Count = 3
-    resume_other_numerics: Flag = False
-    loader: Literal["auto", "mmap", "pread"] = "auto"
 
 
 # How each network is usually ranked (Frankle and Carbin 2019; Renda et al. 2020); the user's own classes rank globally.

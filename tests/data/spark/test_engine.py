@@ -23,7 +23,7 @@ from lth.data.spark.engine import SparkEngine, spark_engine
 from lth.errors import DataError
 
 if TYPE_CHECKING:
-    from data.spark.conftest import Cluster
+    from engines.spark_cluster import SparkCluster
     from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.long
@@ -124,9 +124,9 @@ def test_a_killed_driver_goes_on(images: str, expected: dict[str, str], tmp_path
 
 
 def test_a_cluster_makes_the_bytes_of_one_process(
-    cluster: Cluster, images: str, expected: dict[str, str], tmp_path: Path
+    spark_cluster: SparkCluster, images: str, expected: dict[str, str], tmp_path: Path
 ):
-    run = command(images, tmp_path / "out", cluster.url, cluster.environment)
+    run = command(images, tmp_path / "out", spark_cluster.url, spark_cluster.environment)
     output, problems = run.communicate()
     assert run.returncode == 0, problems
     assert '"engine": "spark"' in output

@@ -13,7 +13,7 @@ from data.web import serving, sha256
 
 from lth.data.fetching.download import Patience
 from lth.data.fetching.listed import Item, fetch_item
-from lth.data.spark.spread import spark_map
+from lth.spark.spread import spark_map
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

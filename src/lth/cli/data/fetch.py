@@ -84,8 +84,8 @@ def _on_spark(items: list[Item], into: Path, master: str | None) -> Iterator[Fet
     from functools import partial
 
     from lth.data.fetching.listed import fetch_item
-    from lth.data.spark.spread import spark_map
     from lth.runs.files import make_folder
+    from lth.spark.spread import spark_map
 
     folder = make_folder(into).resolve()
     yield from spark_map(partial(fetch_item, folder=folder), items, master, shared=folder)

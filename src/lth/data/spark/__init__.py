@@ -1,1 +1,1 @@
-"""Spark: sessions, one function over many items, TFRecords as a data source."""
+"""Spark in the data layer: preparation, and TFRecords as a data source."""

@@ -15,8 +15,8 @@ from lth.data.listing import Source
 from lth.data.listings import open_listing
 from lth.data.listings.tfrecords import list_tfrecord
 from lth.data.preparation.task import Report, Task, make_shard
-from lth.data.spark.session import spark_session
-from lth.data.spark.spread import probe, spread
+from lth.spark.session import spark_session
+from lth.spark.spread import probe, spread
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -17,12 +17,12 @@ import pytest
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-TESTS = Path(__file__).parents[2]
+TESTS = Path(__file__).parents[1]
 START_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class Cluster:
+class SparkCluster:
     """A standalone cluster; `environment` is what a driver needs, the secret's file named in it."""
 
     url: str
@@ -33,14 +33,14 @@ class Cluster:
 @pytest.fixture(scope="module")
 def local_spark() -> Iterator[SparkSession]:
     """Yields a local session of two workers that try a task four times."""
-    from lth.data.spark.session import spark_session
+    from lth.spark.session import spark_session
 
     with spark_session("local[2]") as session:
         yield session
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def spark_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkCluster]:
     """Yields a standalone cluster whose parts prove to each other that they know one secret.
 
     Its executors cannot import lth but as the driver sends it.
@@ -57,7 +57,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         for name in ("worker-1", "worker-2"):
             options = ["--cores", "1", "--memory", "600m", "--work-dir", str(folder / name), url]
             parts.start(name, "Worker", options, r"Successfully registered with master (\S+)")
-        yield Cluster(url, environment, tuple(parts.processes))
+        yield SparkCluster(url, environment, tuple(parts.processes))
 
 
 class Parts:

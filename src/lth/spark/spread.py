@@ -14,8 +14,8 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from lth.data.spark.session import is_local, spark_session
 from lth.errors import DataError, LthError
+from lth.spark.session import is_local, spark_session
 
 if TYPE_CHECKING:
     from pyspark import SparkContext

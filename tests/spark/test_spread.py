@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from data.spark import spark_work
+from spark import spark_work
 
-from lth.data.spark.spread import probe, spark_map, spread
 from lth.errors import DataError, LthError, MissingExtraError
+from lth.spark.spread import probe, spark_map, spread
 
 if TYPE_CHECKING:
-    from data.spark.conftest import Cluster
+    from engines.spark_cluster import SparkCluster
     from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.long
@@ -86,31 +86,31 @@ def test_probes_of_killed_processes_are_cleared_away(tmp_path: Path):
 
 ORIGINS = """
 import json, sys, time
-from data.spark import spark_work
-from lth.data.spark.spread import spark_map
+from spark import spark_work
+from lth.spark.spread import spark_map
 print(json.dumps(list(spark_map(spark_work.origin, range(6), sys.argv[1] if sys.argv[1:] else {url!r}))))
 """
 
 
-def test_executors_of_a_cluster_get_this_lth(cluster: Cluster, program: Program):
-    output, problems = program(ORIGINS.format(url=cluster.url), cluster.environment).communicate()
+def test_executors_of_a_cluster_get_this_lth(spark_cluster: SparkCluster, program: Program):
+    output, problems = program(ORIGINS.format(url=spark_cluster.url), spark_cluster.environment).communicate()
     assert problems == ""
     origins = json.loads(output)
     assert len(origins) == 6
     assert all("lth.zip/lth" in file and not torch for file, torch, _ in origins), origins
 
 
-def test_a_driver_without_the_secret_is_refused(cluster: Cluster, program: Program):
-    without = {name: value for name, value in cluster.environment.items() if name != "SPARK_CONF_DIR"}
+def test_a_driver_without_the_secret_is_refused(spark_cluster: SparkCluster, program: Program):
+    without = {name: value for name, value in spark_cluster.environment.items() if name != "SPARK_CONF_DIR"}
     began = time.monotonic()
-    run = program(ORIGINS.format(url=cluster.url), without)
+    run = program(ORIGINS.format(url=spark_cluster.url), without)
     output, problems = run.communicate()
     assert (run.returncode, output) == (1, "")
     assert "LthError" in problems, problems
     print(time.monotonic() - began, problems[-800:])
 
 
-def test_the_secret_is_on_no_command_line(cluster: Cluster):
-    secret = (Path(cluster.environment["SPARK_CONF_DIR"]) / "spark-defaults.conf").read_text().split()[3]
-    for process in cluster.processes:
+def test_the_secret_is_on_no_command_line(spark_cluster: SparkCluster):
+    secret = (Path(spark_cluster.environment["SPARK_CONF_DIR"]) / "spark-defaults.conf").read_text().split()[3]
+    for process in spark_cluster.processes:
         assert secret not in Path(f"/proc/{process.pid}/cmdline").read_text()

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lth.data.spark import session as sessions
-from lth.data.spark.session import is_local, master_url, require_java, spark_session
 from lth.errors import LthError, MissingExtraError
+from lth.spark import session as sessions
+from lth.spark.session import is_local, master_url, require_java, spark_session
 
 
 @pytest.mark.parametrize(

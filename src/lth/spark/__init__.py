@@ -1,0 +1,1 @@
+"""Work on Spark: one session, and one function over many items."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lth.cli.work import Sets, emit
+
+if TYPE_CHECKING:
+    from lth.runs.run import Run
 
 Directory = Annotated[str, typer.Argument(help="A run directory.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
@@ -44,6 +47,27 @@ def status(directory: Directory, as_json: AsJson = False) -> None:
     run = open_run(directory)
     seen = look(run)
     emit(seen.as_json()) if as_json else show_status(run, seen)
+    if not as_json and run.layout.slurm.is_dir():
+        print(f"slurm     {_queue(run)}")
+
+
+def _queue(run: Run) -> str:
+    from lth.grid.slurm.command import SlurmError
+    from lth.grid.slurm.queue import jobs, summary
+
+    try:
+        return summary(jobs(run))
+    except SlurmError as problem:
+        return f"not known from here: {problem}"
+
+
+def cancel(directory: Directory) -> None:
+    """Cancel the jobs that a run has on the cluster. What is done stays; `lth run` goes on from there."""
+    from lth.grid.launchers.slurm import cancel as end
+    from lth.runs.run import open_run
+
+    ended = end(open_run(directory))
+    print(f"cancelled {len(ended)}: {' '.join(ended)}" if ended else "no job of this run is in the queue")
 
 
 def select(directory: Directory, as_json: AsJson = False) -> None:

@@ -7,13 +7,14 @@ from typing import Literal
 from pydantic import Field
 
 from lth.spec.recipe import Section
+from lth.spec.slurm import Slurm
 from lth.spec.values import Count, Flag, Number, Whole
 
 
 class Execute(Section):
     """How the work is done; never changes results."""
 
-    launcher: Literal["local", "processes"] = "local"
+    launcher: Literal["local", "processes", "slurm"] = "local"
     workers: Count | Literal["auto"] = "auto"
     tickets_per_worker: Count = 16
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -25,3 +26,4 @@ class Execute(Section):
     attempts: Count = 3
     resume_other_numerics: Flag = False
     loader: Literal["auto", "mmap", "pread"] = "auto"
+    slurm: Slurm = Slurm()

@@ -93,6 +93,19 @@ EXAMPLES: dict[str, Any] = {
     "execute.attempts": 3,
     "execute.resume_other_numerics": False,
     "execute.loader": "pread",
+    "execute.slurm.partition": "gpu",
+    "execute.slurm.account": "my-project",
+    "execute.slurm.qos": "normal",
+    "execute.slurm.constraint": "a100",
+    "execute.slurm.gres": "gpu:1",
+    "execute.slurm.mem": "16G",
+    "execute.slurm.time": "4:00:00",
+    "execute.slurm.cpus_per_task": 4,
+    "execute.slurm.workers_per_task": 4,
+    "execute.slurm.setup": ["module load cuda"],
+    "execute.slurm.prefix": "apptainer exec --nv image.sif",
+    "execute.slurm.extra": ["--mail-type=END"],
+    "execute.slurm.requeue": 20,
 }
 
 

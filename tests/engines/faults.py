@@ -12,6 +12,7 @@ from pathlib import Path
 from engines.grid import COUNTED, environment, records, write_spec
 
 STEPS = 140 + 5 * 140 + 5 * 126  # of all trainings at ten epochs: a ticket rewound to 1ep has nine
+MEASURING = 2
 LIMIT_SECONDS = 300.0
 
 
@@ -28,24 +29,27 @@ class Disturbed:
         command = [sys.executable, "-m", "lth", "run", str(spec), "--into", str(self.run), "--here"]
         surroundings = {**self.environment, **more}
         return subprocess.Popen(
-            command,
-            env=surroundings,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-        )
+            command, env=surroundings, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
 
     def finish(self, *commands: subprocess.Popen[str], code: int = 0) -> str:
         """Returns what the commands said on stderr, after they have ended with `code`."""
         said = [command.communicate(timeout=LIMIT_SECONDS)[1] for command in commands]
-        assert [command.returncode for command in commands] == [code] * len(commands), said + [self.said()[-3000:]]
+        assert [command.returncode for command in commands] == [code] * len(commands), [*said, self.said()[-3000:]]
         return "".join(said)
 
     def steps(self) -> int:
         """Returns how many training steps were taken, repeated ones among them."""
         path = self.folder / "steps"
         return len(path.read_text().splitlines()) if path.exists() else 0
+
+    def repeats(self) -> int:
+        """Returns how many steps more than needed were taken, for sure.
+
+        Each worker passes two images forward as in training, to measure the memory that tickets need.
+        """
+        return max(0, self.steps() - STEPS - MEASURING * len(set((self.folder / "steps").read_text().split())))
 
     def workers(self) -> list[int]:
         """Returns the processes that have taken a step and are alive."""

@@ -69,14 +69,15 @@ def test_everything_stopped_and_the_same_command_again(
     assert world.published() < 12
     world.finish(world.start("mpi"))
     check_whole(world.run, undisturbed_counted)
-    assert world.steps() == STEPS  # what was begun was saved at the very step
+    assert world.repeats() == 0  # what was begun was saved at the very step
 
 
 def test_two_launchers_at_once_do_nothing_twice(undisturbed_counted: dict[str, str], tmp_path: Path) -> None:
     world = Disturbed(tmp_path, STEP_SECONDS="0.005")
     world.finish(world.start("mpi"), world.start("processes"))
     check_whole(world.run, undisturbed_counted)
-    assert world.steps() == STEPS
+    assert world.steps() >= STEPS
+    assert world.repeats() == 0
     assert "already published" not in world.said()
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from lth.spec.engines import Mpi
+from lth.spec.engines import Mpi, Spark
 from lth.spec.recipe import Section
 from lth.spec.slurm import Slurm
 from lth.spec.values import Count, Flag, Number, Whole
@@ -15,7 +15,7 @@ from lth.spec.values import Count, Flag, Number, Whole
 class Execute(Section):
     """How the work is done; never changes results."""
 
-    launcher: Literal["local", "processes", "slurm", "mpi"] = "local"
+    launcher: Literal["local", "processes", "slurm", "mpi", "spark"] = "local"
     workers: Count | Literal["auto"] = "auto"
     tickets_per_worker: Count = 16
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -29,3 +29,4 @@ class Execute(Section):
     loader: Literal["auto", "mmap", "pread"] = "auto"
     slurm: Slurm = Slurm()
     mpi: Mpi = Mpi()
+    spark: Spark = Spark()

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Generator
 from threading import Event
 
-from lth.grid.launchers import LAUNCHERS, group
+from lth.grid.launchers import GROUPS, LAUNCHERS, group
 from lth.grid.status import status
 from lth.grid.stop import Stop, walltime
 from lth.grid.work import Do
@@ -26,7 +26,7 @@ def launch(run: Run, doers: Callable[[], Do], stop: Event) -> None:
     execute = run.spec.execute
     launcher = LAUNCHERS[execute.launcher]
     if execute.data_parallel > 1:
-        group.launch(run, doers, stop, launcher)
+        group.launch(run, doers, stop, launcher, GROUPS.get(execute.launcher, group.train))
     else:
         launcher(run, doers, stop)
 

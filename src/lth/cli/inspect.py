@@ -56,7 +56,7 @@ def _queue(run: Run) -> str:
     from lth.grid.slurm.queue import jobs, summary
 
     try:
-        return summary(jobs(run))
+        return summary(jobs(run, patience=5.0))
     except SlurmError as problem:
         return f"not known from here: {problem}"
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from lth.errors import DataError, LthError, MissingExtraError, ModelError, RunError, SpecError, TrainingError
 from lth.grid.next import ready
+from lth.grid.places import SHARERS, WORKERS, cores_here, gpus
 from lth.grid.unit import Cell, Unit
 from lth.runs.claim import Claims
 from lth.runs.layout import previous
@@ -94,18 +95,25 @@ def stream_of(unit: Unit) -> tuple[object, ...]:
 
 
 def worker_count(run: Run) -> int:
-    """Returns how many workers this run asks for; "auto" is one for each core this process may use."""
-    workers = run.spec.execute.workers
-    if run.spec.execute.launcher == "local":
+    """Returns how many workers this run asks for; "auto" is one for each GPU here, or else one for each core."""
+    execute = run.spec.execute
+    if execute.launcher == "local":
         return 1
-    return (
-        workers if isinstance(workers, int) else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    )
+    if isinstance(execute.workers, int):
+        return execute.workers
+    told = os.environ.get(WORKERS, "")
+    return int(told) if told.isdigit() else len(gpus_of(run)) or len(cores_here())
+
+
+def gpus_of(run: Run) -> tuple[str, ...]:
+    """Returns the GPUs here that the workers of this run may use."""
+    return () if run.spec.execute.device == "cpu" else gpus(os.environ)
 
 
 def workers_here(run: Run) -> int:
-    """Returns how many workers of this run share this machine, as far as the launcher tells."""
-    return worker_count(run) if run.spec.execute.launcher == "processes" else 1
+    """Returns how many workers of this run share this worker's memory, as far as the launcher tells."""
+    told = os.environ.get(SHARERS, "")
+    return (int(told) if told.isdigit() else worker_count(run)) if run.spec.execute.launcher == "processes" else 1
 
 
 def _do(run: Run, do: Do, batch: list[Unit], stop: Event) -> None:

@@ -45,6 +45,7 @@ class Claims:
         self.folder = make_folder(folder)
         self.owner = Owner.here()
         self.held: set[Path] = set()
+        self.dead: dict[str, Owner] = {}  # who held what was taken over, where that process is known to have died
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -64,7 +65,10 @@ class Claims:
         mine = json.dumps(asdict(self.owner))
         taken = not path.exists() and publish_first(path, mine)
         if not taken and self._abandoned(path):
+            before = _owner(path)
             taken = self._clear(path) and publish_first(path, mine)
+            if taken and before is not None and before.boot == self.owner.boot and before.gone():
+                self.dead[unit_id] = before
         if taken:
             self.held.add(path)
         return taken
@@ -81,12 +85,10 @@ class Claims:
         return sorted(name for name in names if not self._abandoned(self.folder / name))
 
     def _abandoned(self, path: Path) -> bool:
-        try:
-            gone = Owner(**json.loads(path.read_bytes())).gone()
-        except FileNotFoundError:
+        if not path.exists():
             return False
-        except (ValueError, TypeError):
-            gone = None
+        owner = _owner(path)
+        gone = None if owner is None else owner.gone()
         return self._silent(path) if gone is None else gone
 
     def _silent(self, path: Path) -> bool:
@@ -119,6 +121,14 @@ class Claims:
             for path in list(self.held):
                 with contextlib.suppress(OSError):
                     os.utime(path)
+
+
+def _owner(path: Path) -> Owner | None:
+    """Returns who holds a claim; None where it is gone or was never written in full."""
+    try:
+        return Owner(**json.loads(path.read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
 
 
 def _boot_id() -> str:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from lth.spec.engines import Mpi
 from lth.spec.recipe import Section
 from lth.spec.slurm import Slurm
 from lth.spec.values import Count, Flag, Number, Whole
@@ -14,7 +15,7 @@ from lth.spec.values import Count, Flag, Number, Whole
 class Execute(Section):
     """How the work is done; never changes results."""
 
-    launcher: Literal["local", "processes", "slurm"] = "local"
+    launcher: Literal["local", "processes", "slurm", "mpi"] = "local"
     workers: Count | Literal["auto"] = "auto"
     tickets_per_worker: Count = 16
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -27,3 +28,4 @@ class Execute(Section):
     resume_other_numerics: Flag = False
     loader: Literal["auto", "mmap", "pread"] = "auto"
     slurm: Slurm = Slurm()
+    mpi: Mpi = Mpi()

@@ -26,7 +26,7 @@ def run(
     spec: Annotated[str, typer.Argument(help="The spec, a TOML file (see `lth init`).")],
     into: Annotated[str | None, typer.Option("--into", help="Run directory; default runs/NAME.")] = None,
     set_: Sets = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List units, epochs and disk; do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done; start nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Run everything a spec asks for: grid, controls, selection, confirmation, report. Resumes what is there."""
@@ -34,6 +34,13 @@ def run(
     from lth.spec.load import load_spec
 
     wanted = load_spec(spec, set_ or [])
+    path = Path(into or Path("runs") / wanted.name)
+    from lth.grid.launchers import SUBMITTERS
+
+    if wanted.execute.launcher in SUBMITTERS:
+        from lth.cli.submission import submission
+
+        return submission(wanted, Path(spec).read_text(), path, dry_run=dry_run, as_json=as_json)
     if dry_run:
         if wanted.train.entry:
             from lth.training.entry import entry_function
@@ -42,7 +49,6 @@ def run(
         return tables.show_plan(wanted, as_json, Path(into) if into else None)
     from lth.grid.status import status
 
-    path = Path(into or Path("runs") / wanted.name)
     here, stopped = carry_out(wanted, Path(spec).read_text(), path)
     seen = status(here)
     tables.show_outcome(here, seen, as_json)

@@ -7,13 +7,22 @@ from typing import Literal
 from pydantic import Field
 
 from lth.spec.recipe import Section
-from lth.spec.values import Count, Flag, Number, Whole
+from lth.spec.values import Count, Flag, Number, Text, Whole
+
+
+class Template(Section):
+    """The user's own submit script, and the shell commands that hand it to a scheduler and take it back."""
+
+    file: Text
+    submit: Text
+    cancel: Text | None = None
+    wait: Flag = False
 
 
 class Execute(Section):
-    """How the work is done; never changes results."""
+    """How the work is done; never changes results. The table of a launcher that is not chosen rests."""
 
-    launcher: Literal["local", "processes"] = "local"
+    launcher: Literal["local", "processes", "template"] = "local"
     workers: Count | Literal["auto"] = "auto"
     tickets_per_worker: Count = 16
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -25,3 +34,4 @@ class Execute(Section):
     attempts: Count = 3
     resume_other_numerics: Flag = False
     loader: Literal["auto", "mmap", "pread"] = "auto"
+    template: Template | None = None

@@ -93,6 +93,10 @@ EXAMPLES: dict[str, Any] = {
     "execute.attempts": 3,
     "execute.resume_other_numerics": False,
     "execute.loader": "pread",
+    "execute.template.file": "submit.pbs",
+    "execute.template.submit": "qsub {script}",
+    "execute.template.cancel": "qdel {id}",
+    "execute.template.wait": False,
 }
 
 

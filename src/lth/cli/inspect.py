@@ -37,13 +37,17 @@ def scope(spec: Annotated[str, typer.Argument(help="The spec.")], set_: Sets = N
 
 def status(directory: Directory, as_json: AsJson = False) -> None:
     """Say how far a run has come."""
+    from lth.cli.gone import as_json_of, show_gone
     from lth.cli.tables import show_status
     from lth.grid.status import status as look
     from lth.runs.run import open_run
 
     run = open_run(directory)
     seen = look(run)
-    emit(seen.as_json()) if as_json else show_status(run, seen)
+    if as_json:
+        return emit({**seen.as_json(), **as_json_of(run)})
+    show_status(run, seen)
+    show_gone(run)
 
 
 def select(directory: Directory, as_json: AsJson = False) -> None:

@@ -12,8 +12,11 @@ FOLDERS = 3
 
 
 def as_json_of(run: Run) -> dict[str, Any]:
-    """Returns how many files are gone, by kind, the folders of their results, and what was purged on purpose."""
+    """Returns how many files are gone, by kind, the folders of their results, and what was purged on purpose; {} where
+    nothing is gone."""
     gone = lost(run)
+    if not gone:
+        return {}
     folders = sorted({folder for files in gone.values() for folder, _ in files})
     return {"gone": {kind: len(files) for kind, files in gone.items()}, "gone_from": folders, "purges": purged(run)}
 

@@ -7,6 +7,7 @@ its own. What other libraries read is written before, in their formats: data_pee
 the files' pages first, which only a disk that is one's own shows honestly.
 
     python benchmarks/data.py loading SHARDS        # SHARDS: a folder made by lth data prepare, raw, 227 pixels
+    python benchmarks/data.py memory SHARDS         # claim: memory does not grow with the epochs read
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from data_loading import Rows, arms, cold
 from data_peers import distributions, missing, peer_arms
 from hardware import describe
+from lth.data.loader import Stream, images_of, open_data
 from lth.data.shards import open_shards
+from lth.spec.schema import Data
 
 COLD_BATCHES = 4
 
@@ -82,6 +86,25 @@ def timed(arm: Callable[[], Iterator[Any]], batch: int, seconds: float) -> tuple
     return began - first, count / wall, count / used if used else float("nan")
 
 
+def memory(arguments: argparse.Namespace) -> None:
+    """Returns nothing; prints the memory of this process after each epoch read through the stream of a training.
+
+    Of its own: pages of mapped shards lie in the page cache, which the kernel takes back when it needs them.
+    """
+    augment = {"flip": True, "crop": 4}
+    data = Data.model_validate({"source": f"shards:{arguments.shards}", "batch_size": 64, "augment": augment})
+    print(describe("torch", "numpy"))
+    for way in ("mmap", "pread"):
+        images = images_of(open_data(data, way), data, 0, torch.device("cpu"))
+        stream, held = Stream(images, 1, 2), []
+        for epoch in range(arguments.epochs):
+            for step in range(epoch * images.steps_per_epoch, (epoch + 1) * images.steps_per_epoch):
+                stream.batch_at(step)
+            status = Path("/proc/self/status").read_text()
+            held.append(int(status.partition("RssAnon:")[2].split()[0]) / 1024)
+        print(f"{way}, MiB after each of {arguments.epochs} epochs: {' '.join(f'{one:.1f}' for one in held)}")
+
+
 def busy() -> float:
     """Returns the processor seconds of this process and of the children it has now."""
     ticks, used = os.sysconf("SC_CLK_TCK"), time.process_time()
@@ -118,6 +141,10 @@ def main() -> None:
     one.add_argument("--scratch", help="where the files of other libraries are written, 160 KB a row each, and removed")
     one.add_argument("--cold", action="store_true", help="also with the files out of memory")
     one.set_defaults(run=loading)
+    two = commands.add_parser("memory", help="memory over many epochs")
+    two.add_argument("shards", help="a folder of raw shards")
+    two.add_argument("--epochs", type=int, default=20)
+    two.set_defaults(run=memory)
     arguments = parser.parse_args()
     arguments.run(arguments)
 

@@ -11,6 +11,8 @@ from typing import Any
 
 UNITS = 12  # one dense network, ten tickets, the closing unit
 CHANCE = 0.25
+LENET, COUNTED = "lenet_300_100", "counted:Counted"
+FOLDER = Path(__file__).parent
 SPEC = """
 name = "twelve"
 [data]
@@ -18,7 +20,7 @@ source = "synthetic:examples=600,test_examples=200,classes=4,size=6,noise=0.4"
 batch_size = 32
 validation = {{ fraction = 0.25 }}
 [model]
-name = "lenet_300_100"
+name = "{model}"
 [train]
 epochs = {epochs}
 optimizer = {{ name = "sgd", lr = 0.1, momentum = 0.9 }}
@@ -37,10 +39,10 @@ checkpoint_epochs = 1
 """
 
 
-def write_spec(folder: Path, launcher: str = "local", *, epochs: int = 4, more: str = "") -> Path:
+def write_spec(folder: Path, launcher: str = "local", *, epochs: int = 4, more: str = "", model: str = LENET) -> Path:
     """Returns the spec file of the grid for an engine; `more` are further lines of `[execute]` and tables after it."""
     path = folder / f"{launcher}.toml"
-    path.write_text(SPEC.format(launcher=launcher, epochs=epochs, more=more))
+    path.write_text(SPEC.format(launcher=launcher, epochs=epochs, more=more, model=model))
     return path
 
 
@@ -49,6 +51,11 @@ def lth(*words: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "OMP_NUM_THREADS": "1", **more.pop("env", {})}
     command = [sys.executable, "-m", "lth", *map(str, words)]
     return subprocess.run(command, **{"capture_output": True, "text": True, "env": env, "timeout": 600, **more})
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """Returns what the network `COUNTED` needs: where it is found, and where it notes its steps."""
+    return {"PYTHONPATH": str(FOLDER), "STEPS_TAKEN": str(folder / "steps"), **more}
 
 
 def records(run: Path) -> dict[str, dict[str, Any]]:

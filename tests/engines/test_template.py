@@ -52,10 +52,10 @@ def test_a_submit_command_that_does_the_work_itself(undisturbed: dict[str, str],
     spec, run = spec_of(tmp_path, 'submit = "sh {script}"\n'), tmp_path / "run"
     tried = lth("run", spec, "--into", run, "--dry-run")
     assert tried.returncode == 0, tried.stderr
-    assert tried.stdout == f"would run: sh {run}/template/job-1.sh\n"
+    assert tried.stdout.endswith(f"\nwould run: sh {run}/template/job-1.sh\n")  # after the plan
     assert records(run) == {}
     told = lth("run", spec, "--into", run, "--json")
-    assert json.loads(told.stdout)["lines"] == [f"sh {run}/template/job-1.sh: done"]
+    assert json.loads(told.stdout)["submission"][0] == f"sh {run}/template/job-1.sh: done"
     check_whole(run, undisturbed)
     again = lth("run", spec, "--into", run)
     assert "ticket: " in again.stdout  # the outcome, for there is nothing to submit
@@ -67,7 +67,7 @@ def test_two_jobs_that_wait_for_each_other(undisturbed: dict[str, str], tmp_path
     began = time.monotonic()
     done = lth("run", spec, "--into", run)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 2
+    assert len(done.stdout.splitlines()) == 3
     assert time.monotonic() - began < 30  # it does not stay for the work
     limit = time.monotonic() + DEADLINE
     while not any((run / "winner").glob("*/result.json")):

@@ -16,7 +16,6 @@ from lth.cli.merging import merge
 from lth.cli.plan import plan
 from lth.cli.repro import repro
 from lth.cli.stability import stability
-from lth.cli.submission import cancel
 from lth.cli.ticket import app as ticket
 from lth.errors import LthError
 from lth.version import __version__
@@ -37,7 +36,7 @@ app.command("plan")(plan)
 app.command("run")(work.run)
 app.command("status")(inspect.status)
 app.command("work")(work.work)
-app.command("cancel")(cancel)
+app.command("cancel")(inspect.cancel)
 app.command("select")(inspect.select)
 app.command("report")(inspect.report)
 app.command("archive")(archive)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lth.cli.work import Sets, emit
+
+if TYPE_CHECKING:
+    from lth.runs.run import Run
 
 Directory = Annotated[str, typer.Argument(help="A run directory.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
@@ -47,7 +50,31 @@ def status(directory: Directory, as_json: AsJson = False) -> None:
     if as_json:
         return emit({**seen.as_json(), **as_json_of(run)})
     show_status(run, seen)
+    if run.layout.slurm.is_dir():
+        print(f"slurm     {_queue(run)}")
     show_gone(run)
+
+
+def _queue(run: Run) -> str:
+    from lth.grid.slurm.command import SlurmError
+    from lth.grid.slurm.queue import jobs, summary
+
+    try:
+        return summary(jobs(run, patience=5.0))
+    except SlurmError as problem:
+        return f"not known from here: {problem}"
+
+
+def cancel(directory: Directory) -> None:
+    """Cancel the jobs that a run has on the cluster. What is done stays; `lth run` goes on from there."""
+    from lth.grid.launchers import slurm, template
+    from lth.runs.run import open_run
+
+    run = open_run(directory)
+    if run.spec.execute.launcher == "template":
+        return print("\n".join(template.cancel(run)) or "nothing was submitted that is not cancelled already")
+    ended = slurm.cancel(run)
+    print(f"cancelled {len(ended)}: {' '.join(ended)}" if ended else "no job of this run is in the queue")
 
 
 def select(directory: Directory, as_json: AsJson = False) -> None:

@@ -26,32 +26,36 @@ def run(
     spec: Annotated[str, typer.Argument(help="The spec, a TOML file (see `lth init`).")],
     into: Annotated[str | None, typer.Option("--into", help="Run directory; default runs/NAME.")] = None,
     set_: Sets = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done; start nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List units, epochs and disk; do nothing.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="On a cluster: stay until the work is done.")] = False,
+    here: Annotated[bool, typer.Option("--here", help="Work on this machine, though it is a login node.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Run everything a spec asks for: grid, controls, selection, confirmation, report. Resumes what is there."""
     from lth.cli import tables
+    from lth.grid.launchers import SUBMITTERS
+    from lth.grid.status import status
     from lth.spec.load import load_spec
 
     wanted = load_spec(spec, set_ or [])
-    path = Path(into or Path("runs") / wanted.name)
-    from lth.grid.launchers import SUBMITTERS
-
-    if wanted.execute.launcher in SUBMITTERS:
-        from lth.cli.submission import submission
-
-        return submission(wanted, Path(spec).read_text(), path, dry_run=dry_run, as_json=as_json)
     if dry_run:
         if wanted.train.entry:
             from lth.training.entry import entry_function
 
             entry_function(wanted.train.entry)
-        return tables.show_plan(wanted, as_json, Path(into) if into else None)
-    from lth.grid.status import status
-
-    here, stopped = carry_out(wanted, Path(spec).read_text(), path)
-    seen = status(here)
-    tables.show_outcome(here, seen, as_json)
+        tables.show_plan(wanted, as_json, Path(into) if into else None)
+        if wanted.execute.launcher not in SUBMITTERS:
+            return
+    path = Path(into or Path("runs") / wanted.name)
+    if wanted.execute.launcher in SUBMITTERS:
+        done, stopped = hand_over(wanted, Path(spec).read_text(), path, dry_run=dry_run, wait=wait, as_json=as_json)
+        if dry_run or not (wait or status(done).complete):
+            return
+    else:
+        _not_on_login_node(wanted, here)
+        done, stopped = carry_out(wanted, Path(spec).read_text(), path)
+    seen = status(done)
+    tables.show_outcome(done, seen, as_json)
     if seen.failures:
         tables.show_failures(seen)
     if not seen.complete and (stopped or not seen.failures):
@@ -59,6 +63,45 @@ def run(
         raise typer.Exit(3)
     if seen.failures:
         raise typer.Exit(1)
+
+
+def hand_over(
+    wanted: Spec, text: str, path: Path, *, dry_run: bool, wait: bool, as_json: bool = False
+) -> tuple[Run, bool]:
+    """Returns the run directory at `path` after its work was submitted to a scheduler, with `wait` after it is done,
+    and whether waiting was stopped. Of a run that is complete nothing is submitted."""
+    from lth.grid.launch import stopping, submit
+    from lth.grid.launchers import slurm
+    from lth.grid.status import status
+    from lth.runs.run import start_run
+
+    if wait and wanted.execute.launcher != "slurm":
+        from lth.errors import RunError
+
+        cure = f"Look with: lth status {path}"
+        raise RunError("--wait needs a scheduler that tells which jobs are alive", at="slurm only", cure=cure)
+    run = start_run(path, wanted, text)
+    seen = status(run)
+    if seen.complete and not dry_run:
+        return run, False
+    lines = submit(run, dry_run)
+    print("\n".join(lines), file=sys.stderr if as_json else sys.stdout)
+    with stopping() as stop:
+        if wait and not dry_run:
+            slurm.wait_for(run, stop)
+        elif as_json and not dry_run:
+            emit({**seen.as_json(), "submission": lines, "directory": str(path)})
+        return run, stop.is_set()
+
+
+def _not_on_login_node(wanted: Spec, here: bool) -> None:
+    from lth.errors import RunError
+    from lth.grid.slurm.command import on_login_node
+
+    if not here and on_login_node():
+        what = "this is a machine of a SLURM cluster, outside any job"
+        cure = 'Set execute.launcher = "slurm", or say --here if training is allowed on this machine.'
+        raise RunError(what, at="execute.launcher", value=wanted.execute.launcher, cure=cure)
 
 
 def carry_out(wanted: Spec, text: str, path: Path) -> tuple[Run, bool]:
@@ -82,6 +125,7 @@ def work(
     walltime: Annotated[
         float | None, typer.Option("--walltime", min=0, help="Minutes this worker has; it saves and ends in time.")
     ] = None,
+    dense: Annotated[bool, typer.Option("--dense", help="Only dense networks; leave the tickets to others.")] = False,
     parent: Annotated[int | None, typer.Option("--parent", hidden=True)] = None,
 ) -> None:
     """Be a worker on a run directory: do what is ready, then end. Any number may work at once.
@@ -90,6 +134,7 @@ def work(
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from lth.grid.launch import stopping
+    from lth.grid.slurm import job
     from lth.grid.status import status
     from lth.runs.run import open_run
 
@@ -98,24 +143,32 @@ def work(
     with stopping(walltime) as stop:
         if parent is not None:
             threading.Thread(target=_end_with, args=(parent, stop), daemon=True).start()
-        _work(here, stop, wait)
+        _work(here, stop, wait, dense)
+    if job.inside() and stop.longest_save:
+        here.measured("save", {"seconds": stop.longest_save})
     if stop.is_set() and not status(here).complete:
+        if job.inside() and stop.warned:
+            job.again(here)
         raise typer.Exit(3)
 
 
-def _work(here: Run, stop: threading.Event, wait: bool) -> None:
+def _work(here: Run, stop: threading.Event, wait: bool, dense: bool) -> None:
     from lth.experiment import doers  # imports torch
+    from lth.grid.slurm import job
+    from lth.grid.unit import Checkpoint, Dense
     from lth.grid.work import loop
     from lth.training.distributed import GroupError, joined
     from lth.training.together import work_together
 
+    more = job.call_workers if job.inside() else None
     try:
         with joined(here.spec) as group:
             if group.world == 1:
                 if (world := here.spec.execute.data_parallel) > 1:
                     told = "dense networks are left to: torchrun --nproc-per-node %d -m lth work %s"
                     logging.getLogger("lth").info(told, world, here.path)
-                return loop(here, doers(here, stop), stop, wait=wait)
+                do = {kind: one for kind, one in doers(here, stop).items() if not dense or kind in (Dense, Checkpoint)}
+                return loop(here, do, stop, wait=wait, call_workers=None if dense else more)
             if not group.first:
                 logging.getLogger("lth").setLevel("WARNING")
             work_together(here, doers(here, stop, group), stop, group, wait=wait)

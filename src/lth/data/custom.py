@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +11,7 @@ from torch import Tensor
 
 from lth.data.augment import Moves
 from lth.errors import DataError
+from lth.spec.imported import imported_function
 
 # (images float32 (B,C,H,W) in grey levels 0..255, ids int64 (B,), epoch, seed) -> images alike
 Custom = Callable[[Tensor, np.ndarray, int, int], Tensor]
@@ -22,26 +21,11 @@ PURE = "Make it a function of its arguments alone, image by image; lth.data.hash
 
 def custom_function(path: str) -> Custom:
     """Returns the function that "package.module:function" names; raises DataError where there is none to call."""
-    module_name, _, name = path.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as problem:
-        cure = "Install the package, or put the folder that holds it on PYTHONPATH."
-        what = f"cannot import {module_name!r}: {type(problem).__name__}: {problem}"
-        raise DataError(what, at=KEY, value=path, cure=cure) from problem
-    found: Any = getattr(module, name, None)
-    if not callable(found):
-        own = [key for key, thing in vars(module).items() if inspect.isfunction(thing) and key[0] != "_"]
-        cure = f"Its functions are: {', '.join(own[:8]) or 'none'}{' ...' * (len(own) > 8)}."
-        raise DataError(f"{module_name} has no function {name!r}", at=KEY, value=path, cure=cure)
-    try:
-        inspect.signature(found).bind(None, None, None, None)
-    except TypeError as problem:
-        cure = f"Write def {name}(images, ids, epoch, seed): ..."
-        raise DataError("it cannot be called with four arguments", at=KEY, value=path, cure=cure) from problem
-    except ValueError:  # a function without a signature, such as one written in C
-        pass
-    return cast("Custom", found)
+
+    def refused(what: str, cure: str) -> DataError:
+        return DataError(what, at=KEY, value=path, cure=cure)
+
+    return imported_function(path, refused, ("images", "ids", "epoch", "seed"))
 
 
 def apply(function: Custom, x: Tensor, moves: Moves) -> Tensor:

@@ -1,4 +1,4 @@
-"""Starting workers on a run directory: and waiting for them, or leaving them to a scheduler."""
+"""Starting workers on a run directory, and waiting for them or leaving them to a scheduler."""
 
 from __future__ import annotations
 
@@ -48,17 +48,18 @@ def submit(run: Run, dry_run: bool = False) -> list[str]:
 
 @contextlib.contextmanager
 def stopping(minutes: float | None = None) -> Generator[Stop]:
-    """Yields an event that Ctrl-C or TERM sets: workers then save their state and end.
+    """Yields an event that Ctrl-C, TERM or USR1 sets: workers then save their state and end.
 
-    It sets itself near the end of the walltime: in `minutes`, or at the end of the SLURM job.
+    USR1 is a scheduler's warning that the time ends. It sets itself near the end of the walltime: in `minutes`, or at
+    the end of the SLURM job.
     """
     stop = Stop(walltime(minutes))
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
     for number in before:
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda number, _: stop.warn() if number == signal.SIGUSR1 else stop.set())
     try:
         yield stop
     finally:

@@ -27,7 +27,8 @@ class Stop(Event):
 
     def __init__(self, seconds: float | None = None):
         super().__init__()
-        self._walltime, self._began, self._longest_save = seconds, time.monotonic(), 0.0
+        self._walltime, self._began, self.longest_save = seconds, time.monotonic(), 0.0
+        self.warned = False  # that the time ends: what is left is for a job that follows
 
     def is_set(self) -> bool:
         """Returns whether a worker is to begin nothing more."""
@@ -39,17 +40,22 @@ class Stop(Event):
 
     def saved(self, seconds: float) -> None:
         """Returns nothing; a save took so long."""
-        self._longest_save = max(self._longest_save, seconds)
+        self.longest_save = max(self.longest_save, seconds)
+
+    def warn(self) -> None:
+        """Returns nothing; sets the event, because the time ends."""
+        self.warned = True
+        self.set()
 
     def margin(self) -> float:
         """Returns the seconds kept free for saving."""
-        return min(max(SAVES * self._longest_save, LEAST_SECONDS), LARGEST_SHARE * (self._walltime or 0.0))
+        return min(max(SAVES * self.longest_save, LEAST_SECONDS), LARGEST_SHARE * (self._walltime or 0.0))
 
     def _over(self, margins: int) -> bool:
         if self._walltime is not None and not super().is_set():
             left = self._began + self._walltime - time.monotonic()
             if left <= margins * self.margin():
-                self.set()
+                self.warn()
                 log.warning("the walltime ends in %.1f s: this worker saves its work and ends", max(left, 0.0))
         return super().is_set()
 

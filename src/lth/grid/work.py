@@ -15,10 +15,11 @@ from typing import Any
 from lth.errors import DataError, LthError, MissingExtraError, ModelError, RunError, SpecError, TrainingError
 from lth.grid.next import ready
 from lth.grid.unit import Cell, Unit
+from lth.runs.attempt import clear_orphans, new_attempt
 from lth.runs.claim import Claims
 from lth.runs.layout import previous
 from lth.runs.records import FORMAT_VERSION, CellResult, Failure
-from lth.runs.run import Run, new_attempt, now
+from lth.runs.run import Run, now
 
 log = logging.getLogger("lth")
 
@@ -39,9 +40,12 @@ class DoesNotFit(LthError):
         super().__init__(f"{units} tickets do not fit in memory; going on with {most} ({why})")
 
 
-def loop(run: Run, do: Do, stop: Event, *, wait: bool = False) -> None:
+def loop(
+    run: Run, do: Do, stop: Event, *, wait: bool = False, call_workers: Callable[[Run], None] | None = None
+) -> None:
     """Returns when nothing is ready (with `wait`: when nothing is ready and nobody is working), or `stop` is set.
 
+    After each batch it may call more workers, where the engine can: `call_workers` decides.
     Only units of the kinds in `do` are taken. Units that did not fit in memory together are done fewer at a
     time from then on, each from where it was saved. Raises the LthError of a set-up that cannot work;
     failures of single units are written down instead.
@@ -58,6 +62,8 @@ def loop(run: Run, do: Do, stop: Event, *, wait: bool = False) -> None:
                     log.warning("%s", problem.what)
                 for unit in batch:
                     claims.release(unit.id)
+                if call_workers is not None and not stop.is_set():
+                    call_workers(run)
             elif wait and (claims.running() or _ready(run, do)):
                 stop.wait(LOOK_AGAIN_SECONDS)
             else:
@@ -150,10 +156,11 @@ def _settle(run: Run, unit: Unit, outcome: CellResult | dict[str, Any] | Excepti
     if isinstance(outcome, dict):
         kind = type(unit).__name__.lower()
         outcome = {"format_version": FORMAT_VERSION, "kind": kind, "id": unit.id, "finished_at": now(), **outcome}
+    attempt = outcome.attempt if isinstance(outcome, CellResult) else outcome.get("attempt")
     if run.publish(unit.folder, outcome):
         log.info("%s done%s", unit.id, _accuracy(outcome))
+        clear_orphans(run.layout.unit(unit.folder), attempt)
     else:
-        attempt = outcome.attempt if isinstance(outcome, CellResult) else outcome.get("attempt")
         if attempt is not None:
             shutil.rmtree(run.layout.attempt(unit.folder, attempt), ignore_errors=True)
         log.info("%s was already published by another worker", unit.id)

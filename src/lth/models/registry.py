@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,6 +20,7 @@ from lth.models.resnet_cifar import ResNetCifar
 from lth.models.strides import without_narrow_strides
 from lth.models.vgg import VGG
 from lth.models.vit import VisionTransformer
+from lth.spec.imported import imported_class
 from lth.spec.schema import Model
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -71,20 +71,10 @@ def constructor(name: str) -> Callable[..., Any]:
 
 
 def _imported(path: str) -> Callable[..., Any]:
-    module_name, _, class_name = path.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as problem:
-        what = f"cannot import {module_name!r}: {problem}"
-        cure = "Install the package, or put the folder that holds it on PYTHONPATH."
-        raise ModelError(what, at="model.name", value=path, cure=cure) from problem
-    found: Any = getattr(module, class_name, None)
-    if not callable(found):
-        classes = {name: thing for name, thing in vars(module).items() if inspect.isclass(thing)}
-        networks = sorted(name for name, thing in classes.items() if issubclass(thing, nn.Module))
-        cure = f"Its networks are: {', '.join(networks[:8]) or 'none'}{' ...' * (len(networks) > 8)}."
-        raise ModelError(f"{module_name} has no class {class_name!r}", at="model.name", value=path, cure=cure)
-    return found
+    def refused(what: str, cure: str) -> ModelError:
+        return ModelError(what, at="model.name", value=path, cure=cure)
+
+    return imported_class(path, refused, nn.Module)
 
 
 def _built(make: Callable[..., nn.Module], given: Sequence[Any], model: Model) -> nn.Module:

@@ -35,6 +35,10 @@ class Layout:
         return self.root / "logs"
 
     @property
+    def slurm(self) -> Path:
+        return self.root / "slurm"
+
+    @property
     def ticket(self) -> Path:
         return self.root / "winner" / "ticket.safetensors"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import secrets
 import shutil
 import socket
 from datetime import UTC, datetime
@@ -31,12 +30,6 @@ DAMAGED = "Delete the folder to have that unit done again."
 def now() -> str:
     """Returns the present moment in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def new_attempt() -> str:
-    """Returns a name for one attempt at a unit, unique among hosts, processes and time."""
-    host = "".join(letter if letter.isalnum() else "-" for letter in socket.gethostname())[:24]
-    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 class Run:

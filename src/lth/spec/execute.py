@@ -7,22 +7,15 @@ from typing import Literal
 from pydantic import Field
 
 from lth.spec.recipe import Section
-from lth.spec.values import Count, Flag, Number, Text, Whole
-
-
-class Template(Section):
-    """The user's own submit script, and the shell commands that hand it to a scheduler and take it back."""
-
-    file: Text
-    submit: Text
-    cancel: Text | None = None
-    wait: Flag = False
+from lth.spec.slurm import Slurm
+from lth.spec.template import Template
+from lth.spec.values import Count, Flag, Number, Whole
 
 
 class Execute(Section):
     """How the work is done; never changes results. The table of a launcher that is not chosen rests."""
 
-    launcher: Literal["local", "processes", "template"] = "local"
+    launcher: Literal["local", "processes", "slurm", "template"] = "local"
     workers: Count | Literal["auto"] = "auto"
     tickets_per_worker: Count = 16
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -34,4 +27,5 @@ class Execute(Section):
     attempts: Count = 3
     resume_other_numerics: Flag = False
     loader: Literal["auto", "mmap", "pread"] = "auto"
+    slurm: Slurm = Slurm()
     template: Template | None = None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +15,7 @@ from lth.data.loader import Stream
 from lth.errors import SpecError
 from lth.pruning.enforce import Enforcer
 from lth.pruning.mask import Mask
+from lth.spec.imported import imported_function
 from lth.spec.recipe import Train
 from lth.spec.toml import shown
 from lth.training.entry_log import EntryLog
@@ -93,26 +92,8 @@ class Job:
 
 def entry_function(path: str) -> Entry:
     """Returns the function that "package.module:function" names; raises SpecError where there is none to call."""
-    module_name, _, name = path.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as problem:
-        what = f"cannot import {module_name!r}: {type(problem).__name__}: {problem}"
-        raise _wrong(what, path, "Install what is missing, or put the module's folder on PYTHONPATH") from problem
-    found: Any = getattr(module, name, None)
-    if not callable(found):
-        own = {key: thing for key, thing in vars(module).items() if inspect.isfunction(thing) and key[0] != "_"}
-        functions = [key for key, thing in own.items() if thing.__module__ == module_name]
-        cure = f"Its functions are: {', '.join(functions[:8]) or 'none'}{' ...' * (len(functions) > 8)}"
-        raise _wrong(f"{module_name} has no function {name!r}", path, cure)
-    try:
-        inspect.signature(found).bind(None)
-    except TypeError as problem:
-        raise _wrong("it cannot be called with one argument", path, f"Write def {name}(job): ...") from problem
-    except ValueError:  # a function without a signature, such as one written in C
-        pass
-    return cast("Entry", found)
 
+    def refused(what: str, cure: str) -> SpecError:
+        return SpecError([f"train.entry: {what} (found {shown(path)}). {cure}"])
 
-def _wrong(what: str, path: str, cure: str) -> SpecError:
-    return SpecError([f"train.entry: {what} (found {shown(path)}). {cure}"])
+    return imported_function(path, refused, ("job",))

@@ -21,8 +21,9 @@ from lth.models.registry import build
 from lth.pruning.mask import Mask
 from lth.pruning.score import magnitude
 from lth.pruning.threshold import masks
+from lth.runs.attempt import new_attempt
 from lth.runs.files import make_folder, read_json
-from lth.runs.run import DAMAGED, Run, new_attempt
+from lth.runs.run import DAMAGED, Run
 from lth.spec.identity import unit_key
 from lth.spec.rules import check_moments
 from lth.spec.schema import Model

@@ -11,7 +11,7 @@ import pytest
 from grid.worlds import result, small_spec
 
 from lth.errors import RunError, SpecError
-from lth.grid.launchers import CANCELLERS, SUBMITTERS, template
+from lth.grid.launchers import SUBMITTERS, template
 from lth.grid.unit import Dense
 from lth.runs.run import Run, start_run
 from lth.spec.load import build_spec
@@ -69,7 +69,8 @@ def test_units_that_somebody_is_at_need_no_worker() -> None:
         claims.take(Dense(0).id)
         assert len(template.submit(run, True)) == 1
         claims.take(Dense(1).id)
-        assert template.submit(run, False) == ["nothing is ready that nobody is at; the same command later"]
+        said = template.submit(run, False)
+        assert said == ["nothing is ready that nobody is at; the same command later", "watch: lth status run"]
     assert not template.submissions(run)
 
 
@@ -98,7 +99,7 @@ def test_a_dry_run_submits_nothing(here: Path) -> None:
 ])  # fmt: skip
 def test_what_the_scheduler_said_is_on_record_with_the_job_s_id(said: str, job: str | None) -> None:
     run = run_of("@WORK@", workers=1, submit=f"echo '{said}' # {{script}}")
-    (line,) = template.submit(run, False)
+    line, _ = template.submit(run, False)
     assert line.endswith(f": {said or 'done'}")
     (row,) = template.submissions(run)
     assert (row["id"], row["said"], row["script"]) == (job, said, "job-1.sh")
@@ -166,7 +167,6 @@ def test_without_a_way_to_cancel_the_ids_are_told() -> None:
 
 def test_the_launcher_is_in_the_tables() -> None:
     assert SUBMITTERS["template"] is template.submit
-    assert CANCELLERS["template"] is template.cancel
 
 
 @pytest.mark.parametrize(("execute", "line"), [

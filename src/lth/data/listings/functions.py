@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -14,8 +12,10 @@ from lth.data.listing import UNKNOWN, Entry, Listing, Raw, Source
 from lth.data.listings.names import Numbered, escaped
 from lth.data.manifest import PARTS
 from lth.errors import DataError, LthError
+from lth.spec.imported import imported_function
 
 CURE = 'Return {"train": sequence, "test": sequence, "classes": names}, the last two as you like.'
+OTHERWISE = "Put the module's folder on PYTHONPATH; or was another source meant, such as imagefolder:PATH?"
 ITEM = "An item is (image, label); an image is bytes of a file, uint8 (h,w) or (h,w,c), or a PIL image."
 
 
@@ -58,18 +58,11 @@ def read_item(entry: Entry) -> Raw:
 @lru_cache(1)
 def called(source: str) -> Any:
     """Returns what the function "package.module:function" returns. Raises DataError where it cannot be had."""
-    module_name, _, name = source.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as problem:
-        what = f"cannot import {module_name!r}: {type(problem).__name__}: {problem}"
-        cure = "Put the module's folder on PYTHONPATH; or was another source meant, such as imagefolder:PATH?"
-        raise DataError(what, at="data.source", value=source, cure=cure) from problem
-    found = getattr(module, name, None)
-    if not callable(found):
-        own = [key for key, thing in vars(module).items() if inspect.isfunction(thing) and key[0] != "_"]
-        cure = f"Its functions are: {', '.join(own[:8]) or 'none'}{' ...' * (len(own) > 8)}."
-        raise DataError(f"{module_name} has no function {name!r}", at="data.source", value=source, cure=cure)
+
+    def refused(what: str, cure: str) -> DataError:
+        return DataError(what, at="data.source", value=source, cure=cure)
+
+    found = imported_function(source, refused, (), OTHERWISE)
     try:
         return found()
     except (LthError, MemoryError):

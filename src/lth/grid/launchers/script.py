@@ -16,7 +16,7 @@ from pathlib import Path
 from lth.errors import SpecError
 from lth.runs.files import atomic_write, make_folder
 from lth.runs.run import Run
-from lth.spec.execute import Template
+from lth.spec.template import Template
 
 PLACEHOLDER = re.compile(r"@([A-Z][A-Z_]*)@")
 UNSAFE = re.compile(r"[\"'`$\\\n]")  # in a path they would end, or do something in, a quoted word of the script

@@ -14,8 +14,7 @@ from lth.grid.launchers.script import write_scripts
 from lth.grid.next import ready
 from lth.runs.files import atomic_write, jsonl
 from lth.runs.run import Run, now
-from lth.spec.execute import Template
-from lth.spec.launcher_rules import BRACES
+from lth.spec.template import BRACES, Template
 
 ID = re.compile(r"[^\s<>]*\d[^\s<>,;\"']*")  # "1234.pbs01", "Job <77> is submitted", "Submitted batch job 9"
 
@@ -39,7 +38,7 @@ def submit(run: Run, dry_run: bool) -> list[str]:
         row = {"at": now(), "script": script.name, "command": command, "said": said, "id": _id(said)}
         atomic_write(_log(run), jsonl([*submissions(run), row]))
         lines.append(f"{command}: {_last_line(said) or 'done'}")
-    return lines
+    return lines if dry_run else [*lines, f"watch: lth status {run.path}"]
 
 
 def cancel(run: Run) -> list[str]:

@@ -1,0 +1,82 @@
+"""What a worker does inside a SLURM job: starts again after a warning, and calls more workers when a stage begins."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+
+from lth.grid.next import ready, wanted
+from lth.grid.slurm.command import SlurmError, ask
+from lth.grid.slurm.queue import jobs
+from lth.grid.slurm.script import mark
+from lth.grid.slurm.submit import send, tasks_of
+from lth.runs.files import publish_first
+from lth.runs.run import Run
+
+log = logging.getLogger("lth")
+CHAINED = "LTH_CHAINED"  # how often this job was followed by another one
+
+
+def inside() -> bool:
+    """Returns whether this worker was started by the scripts of a run, in a SLURM job."""
+    return os.environ.get("LTH_LAUNCHED_BY") == "slurm" and "SLURM_JOB_ID" in os.environ
+
+
+def task() -> str:
+    """Returns the id of this task alone, never that of its whole array."""
+    array, number = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{number}" if array and number else os.environ["SLURM_JOB_ID"]
+
+
+def again(run: Run) -> None:
+    """Returns nothing; has this task started once more: requeued, or where that is forbidden followed by another.
+
+    The first process of the task does so for all. After `execute.slurm.requeue` times it is left.
+    """
+    if os.environ.get("SLURM_PROCID", "0") != "0":
+        return
+    times = int(os.environ.get("SLURM_RESTART_COUNT") or 0) + int(os.environ.get(CHAINED) or 0)
+    if times >= run.spec.execute.slurm.requeue:
+        log.warning("%s was started %d times, the most that execute.slurm.requeue allows", task(), times + 1)
+        return
+    try:
+        ask("scontrol", "requeue", task())
+        log.info("%s is queued again", task())
+    except SlurmError as refused:
+        try:
+            log.info("%s is followed by %s (%s)", task(), _follow(run, times + 1), refused.what)
+        except SlurmError as problem:
+            log.warning("nothing follows %s: %s", task(), problem)
+
+
+def _follow(run: Run, times: int) -> str:
+    """Submits what goes on when this task has ended; of one name only one runs at a time."""
+    what = "dense" if os.environ.get("SLURM_JOB_NAME", "").endswith("dense") else "workers"
+    name = f"{mark(run)}-{what}-after-{task()}"
+    options = ["--parsable", f"--job-name={name}", f"--dependency=afterany:{task()},singleton"]
+    return send(run, what, 1, options, {CHAINED: str(times)})
+
+
+def call_workers(run: Run) -> None:
+    """Returns nothing; submits workers where more units are ready than this run has tasks, once for each stage.
+
+    A stage is known by what is ready. Where a job may not submit, the work is done by those that are there.
+    """
+    units = ready(run.spec, run.results())
+    try:
+        short = tasks_of(run, len(units)) - len(jobs(run))
+        if short < 1:
+            return
+        stage = run.layout.slurm / f"stage-{mark(run)}-{_stage(run)}"
+        if not publish_first(stage, f"{task()} {secrets.token_hex(4)}\n"):
+            return
+        sent = send(run, "workers", short, ["--parsable"])
+        log.info("%d units are ready: job %s, %d more tasks", len(units), sent, short)
+    except SlurmError as problem:
+        log.info("no more workers can be called from here: %s", problem)
+
+
+def _stage(run: Run) -> int:
+    """How many units are known: it grows when a stage begins, and only then."""
+    return len(wanted(run.spec, run.results()))

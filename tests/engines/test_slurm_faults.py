@@ -1,0 +1,144 @@
+"""What goes wrong on a SLURM cluster: the same bits in the end, on the same command."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from engines.grid import COUNTED, check_whole, environment, lth, write_spec
+from engines.slurm_cluster import SlurmCluster, running_slurm
+
+pytestmark = pytest.mark.long
+TABLE = '[execute.slurm]\ntime = "{time}"\n'
+
+
+class World:
+    """A run on a cluster, of the network that notes its steps."""
+
+    def __init__(self, slurm: SlurmCluster, folder: Path, *, time: str = "10", **more: str):
+        self.slurm, self.folder, self.run = slurm, folder, folder / "run"
+        self.environment = {**slurm.environment, **environment(folder, **more)}
+        self.spec = write_spec(folder, "slurm", model=COUNTED, epochs=10, more=TABLE.format(time=time))
+
+    def start(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Returns the finished command that submits."""
+        return lth("run", self.spec, "--into", self.run, *words, env=self.environment)
+
+    def submit(self) -> None:
+        done = self.start()
+        assert done.returncode == 0, done.stderr
+        assert "submitted" in done.stdout, done.stdout
+
+    def wait(self) -> None:
+        """Returns when no job is left."""
+        self.slurm.wait_until(lambda: not self.slurm.ask("squeue", "-h"))
+
+    def training(self) -> list[int]:
+        """Returns the processes that have taken a step and are alive, when there are some."""
+
+        def alive() -> list[int]:
+            steps = self.folder / "steps"
+            taken = set(map(int, steps.read_text().split())) if steps.exists() else set()
+            return [pid for pid in taken if os.path.exists(f"/proc/{pid}")]
+
+        self.slurm.wait_until(lambda: bool(alive()))
+        return alive()
+
+    def said(self) -> str:
+        return "".join(path.read_text() for path in sorted(self.run.glob("logs/*.log")))
+
+
+@pytest.fixture
+def whole(slurm: SlurmCluster, undisturbed_counted: dict[str, str]) -> dict[str, str]:
+    """The hashes to be reached; no job of an earlier test is left when a test begins."""
+    slurm.wait_until(lambda: not slurm.ask("squeue", "-h"))
+    return undisturbed_counted
+
+
+def test_a_worker_that_is_killed_once(slurm: SlurmCluster, whole: dict[str, str], tmp_path: Path) -> None:
+    world = World(slurm, tmp_path, DIES_AT="30")
+    world.submit()
+    world.wait()
+    assert (tmp_path / "steps.died").exists()
+    done = world.start("--wait")
+    assert done.returncode == 0, done.stderr + world.said()
+    world.wait()
+    check_whole(world.run, whole)
+
+
+def test_a_warning_has_the_task_saved_and_queued_again(
+    slurm: SlurmCluster, whole: dict[str, str], tmp_path: Path
+) -> None:
+    world = World(slurm, tmp_path, STEP_SECONDS="0.01")
+    world.submit()
+    os.kill(world.training()[0], signal.SIGUSR1)
+    slurm.wait_until(lambda: "is queued again" in world.said())
+    done = world.start("--wait")
+    assert done.returncode == 0, done.stderr + world.said()
+    world.wait()
+    check_whole(world.run, whole)
+    assert "goes on at step" in world.said()
+
+
+def test_everything_cancelled_and_the_same_command_again(
+    slurm: SlurmCluster, whole: dict[str, str], tmp_path: Path
+) -> None:
+    world = World(slurm, tmp_path, STEP_SECONDS="0.01")
+    world.submit()
+    world.training()
+    ended = lth("cancel", world.run, env=world.environment)
+    assert re.match(r"cancelled \d+: ", ended.stdout), ended.stderr
+    world.wait()
+    assert lth("cancel", world.run, env=world.environment).stdout == "no job of this run is in the queue\n"
+    assert "is queued again" not in world.said()
+    done = world.start("--wait")
+    assert done.returncode == 0, done.stderr + world.said()
+    world.wait()
+    check_whole(world.run, whole)
+
+
+def test_a_node_that_is_lost_while_it_works_on(slurm: SlurmCluster, whole: dict[str, str], tmp_path: Path) -> None:
+    world = World(slurm, tmp_path, STEP_SECONDS="0.01")
+    world.submit()
+    world.training()
+    running = slurm.ask("squeue", "-h", "-t", "R", "-o", "%N").split()
+    slurm.kill_node(running[0])
+    slurm.wait_until(lambda: running[0] in slurm.ask("sinfo", "-h", "-N", "-t", "down", "-o", "%N"))
+    slurm.start_node(running[0])
+    done = world.start("--wait")
+    assert done.returncode == 0, done.stderr + world.said()
+    world.wait()
+    check_whole(world.run, whole)
+
+
+def test_where_requeueing_is_forbidden_another_job_follows(undisturbed_counted: dict[str, str], tmp_path: Path) -> None:
+    """Arrays of at most nine tasks there, and tasks that may not be queued again."""
+    with running_slurm(tmp_path / "cluster", "JobRequeue=0\nMaxArraySize=10") as cluster:
+        world = World(cluster, tmp_path, STEP_SECONDS="0.01")
+        lines = world.spec.read_text().replace("workers = 2", "workers = 12")
+        world.spec.write_text(lines.replace('time = "10"', 'time = "10"\nextra = ["--no-requeue"]'))
+        world.submit()
+        text = (world.run / "slurm" / "dense.sh").read_text()
+        assert "#SBATCH --no-requeue" in text
+        os.kill(world.training()[0], signal.SIGUSR1)
+        cluster.wait_until(lambda: "is followed by" in world.said())
+        world.wait()
+        done = world.start("--wait")
+        assert done.returncode == 0, done.stderr + world.said()
+        world.wait()
+        check_whole(world.run, undisturbed_counted)
+
+
+def test_status_of_a_run_whose_cluster_is_out_of_reach(slurm: SlurmCluster, tmp_path: Path) -> None:
+    world = World(slurm, tmp_path)
+    assert world.start("--dry-run").returncode == 0
+    away = {**world.environment, "SLURM_CONF": str(tmp_path / "none")}
+    seen = lth("status", world.run, env=away)
+    assert seen.returncode == 0
+    assert "not known from here" in seen.stdout
+    assert json.loads(lth("status", world.run, "--json", env=away).stdout)["cells"] == 10

@@ -49,6 +49,8 @@ def _head(run: Run, slurm: Slurm, what: str, together: int) -> Iterator[str]:
     yield "#SBATCH --open-mode=append"
     yield f"#SBATCH --time={slurm.time}"
     yield f"#SBATCH --ntasks={tasks}"
+    if tasks > 1 and together == 1:
+        yield "#SBATCH --nodes=1"
     yield f"#SBATCH --cpus-per-task={slurm.cpus_per_task}"
     yield f"#SBATCH --signal={whom}USR1@{lead_seconds(run)}"
     yield "#SBATCH --requeue"
@@ -72,7 +74,8 @@ def _body(run: Run, slurm: Slurm, together: int, *, dense: bool) -> Iterator[str
         names = "RANK=$SLURM_PROCID WORLD_SIZE=$SLURM_NTASKS LOCAL_RANK=$SLURM_LOCALID"
         yield f"exec srun --kill-on-bad-exit=1 bash -c {shlex.quote(f'{names} exec {command}')}"
     elif slurm.workers_per_task > 1:
-        yield f"exec srun --kill-on-bad-exit=0 {command}"
+        own = " --gpus-per-task=1" if slurm.gres and slurm.gres.startswith("gpu") else ""
+        yield f"exec srun --kill-on-bad-exit=0{own} {command}"
     else:
         yield f"exec {command}"
 

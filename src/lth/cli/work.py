@@ -48,8 +48,8 @@ def run(
             return
     path = Path(into or Path("runs") / wanted.name)
     if wanted.execute.launcher in SUBMITTERS:
-        done, stopped = hand_over(wanted, Path(spec).read_text(), path, dry_run=dry_run, wait=wait)
-        if dry_run or not wait:
+        done, stopped = hand_over(wanted, Path(spec).read_text(), path, dry_run=dry_run, wait=wait, as_json=as_json)
+        if dry_run or not (wait or status(done).complete):
             return
     else:
         _not_on_login_node(wanted, here)
@@ -65,18 +65,32 @@ def run(
         raise typer.Exit(1)
 
 
-def hand_over(wanted: Spec, text: str, path: Path, *, dry_run: bool, wait: bool) -> tuple[Run, bool]:
+def hand_over(
+    wanted: Spec, text: str, path: Path, *, dry_run: bool, wait: bool, as_json: bool = False
+) -> tuple[Run, bool]:
     """Returns the run directory at `path` after its work was submitted to a scheduler, with `wait` after it is done,
-    and whether waiting was stopped."""
-    from lth.grid.launch import stopping
-    from lth.grid.launchers import SUBMITTERS, slurm
+    and whether waiting was stopped. Of a run that is complete nothing is submitted."""
+    from lth.grid.launch import stopping, submit
+    from lth.grid.launchers import slurm
+    from lth.grid.status import status
     from lth.runs.run import start_run
 
+    if wait and wanted.execute.launcher != "slurm":
+        from lth.errors import RunError
+
+        cure = f"Look with: lth status {path}"
+        raise RunError("--wait needs a scheduler that tells which jobs are alive", at="slurm only", cure=cure)
     run = start_run(path, wanted, text)
-    print("\n".join(SUBMITTERS[wanted.execute.launcher](run, dry_run)))
+    seen = status(run)
+    if seen.complete and not dry_run:
+        return run, False
+    lines = submit(run, dry_run)
+    print("\n".join(lines), file=sys.stderr if as_json else sys.stdout)
     with stopping() as stop:
         if wait and not dry_run:
             slurm.wait_for(run, stop)
+        elif as_json and not dry_run:
+            emit({**seen.as_json(), "submission": lines, "directory": str(path)})
         return run, stop.is_set()
 
 

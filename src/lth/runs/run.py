@@ -163,7 +163,7 @@ def start_run(path: Path, spec: Spec, text: str | None = None) -> Run:
             _clear(run)
         else:
             _refuse_another(run)
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+    elif path.exists() and (not path.is_dir() or any(not _leftover(name) for name in os.listdir(path))):
         raise RunError("not a run directory, and not empty", at=path, cure="Name a new folder with --into.")
     make_folder(path)
     head = {
@@ -186,6 +186,11 @@ def start_run(path: Path, spec: Spec, text: str | None = None) -> Run:
     if text is not None:
         atomic_write(run.layout.spec, text)
     return run
+
+
+def _leftover(name: str) -> bool:
+    """Whether a file is what a start that was killed left of its first write."""
+    return name.startswith(".run.json.") and name.endswith(".tmp")
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:

@@ -107,6 +107,10 @@ EXAMPLES: dict[str, Any] = {
     "execute.slurm.extra": ["--mail-type=END"],
     "execute.slurm.requeue": 20,
     "execute.mpi.command": "mpiexec -n {workers}",
+    "execute.template.file": "submit.pbs",
+    "execute.template.submit": "qsub {script}",
+    "execute.template.cancel": "qdel {id}",
+    "execute.template.wait": False,
 }
 
 

@@ -149,7 +149,7 @@ def work(
         here.measured("save", {"seconds": stop.longest_save})
     if stop.is_set() and not status(here).complete:
         if job.inside() and stop.warned:
-            job.again(here)
+            job.again(here, stop.longest_save)
         stands = place(os.environ)
         if not (stands and stands.under_mpi):  # some mpiexec kill all ranks where one ends with another code than 0
             raise typer.Exit(3)

@@ -227,6 +227,7 @@ EXECUTED: list[tuple[str, Any]] = [
     ("resume_other_numerics", True),
     ("slurm", {"partition": "gpu", "time": "1:00"}),
     ("mpi", {"command": "mpirun -n {workers}"}),
+    ("template", {"file": "job.sh", "submit": "qsub {script}"}),
 ]
 
 

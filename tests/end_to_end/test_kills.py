@@ -137,6 +137,25 @@ def wait_for_steps(world: World, running: subprocess.Popen[bytes]) -> None:
         time.sleep(0.01)
 
 
+def wait_for_saves(run: Path, running: subprocess.Popen[bytes]) -> None:
+    """Returns when all that is being trained was saved since it was claimed: two deaths without would give it up."""
+    limit = time.monotonic() + 60
+    while not all(map(saved, run.glob("claims/[!.]*"))):
+        assert running.poll() is None, "all was done before this kill: make the experiment longer"
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+def saved(claim: Path) -> bool:
+    """Returns whether a training was saved since it was claimed; True for what is not saved or no longer claimed."""
+    unit, root = claim.name, claim.parents[1]
+    folder = root / "dense" / unit.removeprefix("dense-") if unit.startswith("dense") else root / "cells" / unit
+    try:
+        return unit.startswith("finish") or (folder / "resume").stat().st_mtime_ns > claim.stat().st_mtime_ns
+    except FileNotFoundError:
+        return not claim.exists()
+
+
 def check_repeated_work(world: World, run: Path) -> None:
     """Asserts that no more was done twice than what each killed process did since its last save.
 
@@ -181,6 +200,7 @@ def test_workers_killed_at_random_moments_lose_no_more_than_since_their_last_sav
         worker = world.start("work", run, "--wait")
         wait_for_steps(world, worker)
         time.sleep(draw.uniform(0.02, 0.2))
+        wait_for_saves(run, worker)
         assert worker.poll() is None, "all was done before this kill: make the experiment longer"
         world.kill(worker.pid)
         worker.wait()
@@ -207,6 +227,7 @@ def test_a_run_killed_at_random_moments_gives_the_bits_of_an_undisturbed_local_o
     for kill in range(20):
         wait_for_steps(world, running)
         time.sleep(draw.uniform(0.0, 0.3))
+        wait_for_saves(run, running)
         first, *started = workers(running)
         if started and kill % 3 == 0:
             world.kill(draw.choice(started))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from engines.grid import check_whole, lth, records, write_spec
+from engines.grid import check_whole, hashes, lth, records, write_spec
 from engines.slurm_cluster import SlurmCluster
 
 pytestmark = pytest.mark.long
@@ -32,3 +32,35 @@ def test_the_grid_has_the_bits_of_one_worker(slurm: SlurmCluster, undisturbed: d
     slurm.wait_until(lambda: not slurm.ask("squeue", "-h"))
     check_whole(run, undisturbed)
     assert len({one["attempt"].split("-")[-2] for one in records(run).values() if "attempt" in one}) > 1
+
+
+def test_several_workers_in_one_task(slurm: SlurmCluster, undisturbed: dict[str, str], tmp_path: Path) -> None:
+    run, table = tmp_path / "run", TABLE + "workers_per_task = 2\n"
+    done = lth("run", write_spec(tmp_path, "slurm", more=table), "--into", run, "--wait", env=slurm.environment)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert ", 1 task\n" in done.stdout.partition("submitted workers")[2]
+    slurm.wait_until(lambda: not slurm.ask("squeue", "-h"))
+    check_whole(run, undisturbed)
+
+
+def test_one_network_on_two_nodes_has_the_bits_of_two_processes(slurm: SlurmCluster, tmp_path: Path) -> None:
+    loopback = 'setup = ["export MASTER_ADDR=127.0.0.1 GLOO_SOCKET_IFNAME=lo"]\nextra = ["--nodes=2"]\n'
+    tables = {"local": "", "slurm": TABLE + loopback}
+    for name, table in tables.items():
+        spec = write_spec(tmp_path, name, more="data_parallel = 2\n" + table)
+        spec.write_text(spec.read_text().replace("guard_epochs = 2", "guard_epochs = 2\nmicro_batch = 16"))
+        words = ["--wait"] * (name == "slurm") + ["--here"] * (name == "local")
+        done = lth("run", spec, "--into", tmp_path / name, *words, env=slurm.environment)
+        assert done.returncode == 0, done.stderr + done.stdout
+    slurm.wait_until(lambda: not slurm.ask("squeue", "-h"))
+    check_whole(tmp_path / "slurm", hashes(tmp_path / "local"))
+    assert records(tmp_path / "slurm")["dense-seed0"]["numerics"]["world_size"] == 2
+
+
+def test_on_a_login_node_nothing_is_trained_unless_allowed(slurm: SlurmCluster, tmp_path: Path) -> None:
+    spec = write_spec(tmp_path)
+    refused = lth("run", spec, "--into", tmp_path / "run", env=slurm.environment)
+    assert refused.returncode == 2
+    assert "outside any job" in refused.stderr
+    assert "--here" in refused.stderr
+    assert not (tmp_path / "run").exists()

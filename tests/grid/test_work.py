@@ -3,6 +3,9 @@ only the kinds of work it was lent, failures written down."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -206,3 +209,65 @@ def test_a_worker_lent_one_kind_of_work_does_only_that_and_ends(tmp_path: Path, 
     assert {name.split("-")[0] for batch in batches[2:] for name in batch} == {"s0.5", "s0.8", "s0.9"}
     loop(run, full, Event(), wait=wait)
     assert ready(run.spec, run.results()) == []
+
+
+KILLER = """
+import os, sys
+from pathlib import Path
+from threading import Event
+from grid.test_work import doers
+from lth.grid.unit import Cell
+from lth.grid.work import loop
+from lth.runs.run import open_run
+
+run = open_run(sys.argv[1])
+base = doers(run, [])
+
+def train(units):
+    for unit in units:
+        folder = run.layout.unit(unit.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(Path(sys.argv[1]).parent / "begun", "a") as file:
+            file.write(f"{len(units)} {unit.id}\\n")
+    if any(unit.id == sys.argv[2] for unit in units):
+        if sys.argv[3] == "saves":
+            with open(folder / "resume", "a") as file:
+                file.write("x")
+        os.kill(os.getpid(), 9)
+    yield from base[Cell](units)
+
+loop(run, {**base, Cell: train}, Event())
+"""
+CULPRIT = "s0.8-r0-seed0"
+
+
+def work_in_a_process(run: Run, how: str) -> int:
+    """Returns how a worker ended that is killed, by SIGKILL, whenever it takes up the culprit."""
+    tests = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, "-c", KILLER, str(run.path), CULPRIT, how]
+    return subprocess.run(command, env=environment, timeout=60).returncode
+
+
+def test_a_unit_that_kills_its_worker_twice_is_given_up_and_those_beside_it_are_done(tmp_path: Path) -> None:
+    run = a_run(tmp_path, execute={"tickets_per_worker": 16})
+    assert [work_in_a_process(run, "saves nothing") for _ in range(3)] == [-9, -9, 0]
+    results = run.results()
+    assert set(results.failed) == {CULPRIT}
+    assert results.failed[CULPRIT].final
+    assert "killed twice, with nothing saved in between" in results.failed[CULPRIT].message
+    assert f"delete {run.path / 'cells' / CULPRIT}" in results.failed[CULPRIT].message
+    begun = [line.split() for line in (tmp_path / "begun").read_text().splitlines()]
+    assert [int(together) > 1 for together, name in begun if name == CULPRIT] == [True, False]
+    assert ready(run.spec, results) == []
+    assert list(run.layout.claims.iterdir()) == []
+
+
+def test_a_unit_that_was_saved_between_its_deaths_is_never_given_up(tmp_path: Path) -> None:
+    run = a_run(tmp_path, execute={"tickets_per_worker": 16})
+    assert [work_in_a_process(run, "saves") for _ in range(5)] == [-9] * 5
+    assert run.results().failed == {}
+    assert len(list((run.path / "cells" / CULPRIT).glob("died-*.json"))) == 4
+    loop(run, doers(run, []), Event())
+    assert ready(run.spec, run.results()) == []
+    assert CULPRIT in run.results().done

@@ -24,12 +24,8 @@ def test_only_what_ended_on_this_host_is_cleared(tmp_path: Path) -> None:
     host = "".join(letter if letter.isalnum() else "-" for letter in socket.gethostname())[:24]
     mine = new_attempt()
     gone = f"attempt-{host}-{ended.pid}-00000001"
-    kept = [
-        f"attempt-{mine}",
-        f"attempt-{host}-{os.getppid()}-00000002",
-        f"attempt-elsewhere-{ended.pid}-00000003",
-        "x",
-    ]
+    alive, elsewhere = f"attempt-{host}-{os.getppid()}-00000002", f"attempt-elsewhere-{ended.pid}-00000003"
+    kept = [f"attempt-{mine}", alive, elsewhere, "metrics"]
     for name in [gone, *kept]:
         (tmp_path / name / "inside").mkdir(parents=True)
     clear_orphans(tmp_path, mine)

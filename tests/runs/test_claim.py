@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import pytest
 
 from lth.runs import claim
 from lth.runs.claim import Claims
+from lth.runs.files import sha256_of
 
 
 def _dead_pid() -> int:
@@ -71,12 +76,30 @@ def test_a_claim_that_was_never_written_in_full_falls_silent_too(tmp_path: Path)
         assert mine.take("a")
 
 
-def test_a_renewed_claim_is_put_back(tmp_path: Path) -> None:
-    """Between the look and the theft, the holder may have come back: the claim must survive."""
+def test_a_claim_that_was_renewed_or_replaced_between_the_look_and_the_theft_stands(tmp_path: Path) -> None:
+    here = claim.Owner.here()
     with Claims(tmp_path) as mine:
         _write(tmp_path / "a")
-        assert not mine._clear(tmp_path / "a")
-        assert (tmp_path / "a").exists()
+        looked = (tmp_path / "a").read_bytes()
+        assert not mine._steal(tmp_path / "a", looked, "ours"), "it is not silent any more"
+        _write(tmp_path / "a", host=here.host, boot=here.boot, pid=_dead_pid(), started="1")
+        assert not mine._steal(tmp_path / "a", looked, "ours"), "another holds it"
+        assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_thief_that_died_in_the_act_stops_nobody_for_longer_than_the_silence(tmp_path: Path) -> None:
+    here = claim.Owner.here()
+    with Claims(tmp_path) as mine:
+        _write(tmp_path / "a", host=here.host, boot=here.boot, pid=_dead_pid(), started="1")
+        mark = tmp_path / f".steal-a-{sha256_of((tmp_path / 'a').read_bytes())[:12]}"
+        mark.write_text("")
+        assert not mine.take("a")
+        assert mark.exists()
+        old = time.time() - claim.SILENCE_SECONDS - 5
+        os.utime(mark, (old, old))
+        assert not mine.take("a"), "this look takes the mark away"
+        assert mine.take("a")
+        assert os.listdir(tmp_path) == ["a"]
 
 
 def test_the_heartbeat_renews_every_claim(tmp_path: Path, monkeypatch) -> None:
@@ -88,3 +111,50 @@ def test_the_heartbeat_renews_every_claim(tmp_path: Path, monkeypatch) -> None:
         while (tmp_path / "a").stat().st_mtime < 10 and time.monotonic() < limit:
             time.sleep(0.005)
         assert (tmp_path / "a").stat().st_mtime > 10
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_an_owner_whose_clock_is_an_hour_off_keeps_its_claim_for_the_servers_clock_counts(
+    tmp_path: Path, hours: int
+) -> None:
+    """Its process believes another time than ours: neither does its fresh claim fall, nor does ours to it."""
+    program = (
+        "import sys, time; from pathlib import Path; from lth.runs.claim import Claims\n"
+        f"real = time.time; time.time = lambda: real() + {3600 * hours}\n"
+        "with Claims(Path(sys.argv[1])) as claims:\n"
+        "    assert not claims.take('ours'), 'a living claim was stolen'\n"
+        "    assert claims.take('stale'), 'a silent claim was left'\n"
+        "    assert claims.take('theirs')\n"
+        "    print('taken', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with Claims(tmp_path) as mine:
+        _write(tmp_path / "ours")  # of a third host, just renewed
+        _write(tmp_path / "stale")
+        old = time.time() - claim.SILENCE_SECONDS - 5
+        os.utime(tmp_path / "stale", (old, old))
+        command = [sys.executable, "-c", program, str(tmp_path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            assert other.stdout.readline() == b"taken\n"
+            owner = json.loads((tmp_path / "theirs").read_text())
+            (tmp_path / "theirs").write_text(json.dumps({**owner, "host": "elsewhere"}))
+            assert not mine.take("theirs")
+            assert mine.running() == ["ours", "stale", "theirs"]
+            other.communicate(timeout=30)
+        assert other.returncode == 0
+        assert mine.running() == ["ours"]
+
+
+def test_of_many_that_want_a_dead_processs_claim_at_once_one_gets_it(tmp_path: Path) -> None:
+    here = claim.Owner.here()
+    rounds, together = 20, 8
+    with contextlib.ExitStack() as stack:
+        rivals = [stack.enter_context(Claims(tmp_path)) for _ in range(together)]
+        for number in range(rounds):
+            _write(tmp_path / f"unit{number}", host=here.host, boot=here.boot, pid=_dead_pid(), started="1")
+            with ThreadPoolExecutor(together) as pool:
+                took = list(pool.map(lambda rival, name=f"unit{number}": rival.take(name), rivals))
+            assert sum(took) == 1, number
+            assert sum(len(rival.dead) for rival in rivals) == number + 1, "each death is known to one"
+    assert os.listdir(tmp_path) == []

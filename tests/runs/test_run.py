@@ -87,6 +87,12 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
         run.settle_facts({"dataset_id": "b"})
 
 
+def test_a_start_that_was_killed_at_its_first_write_can_be_repeated(tmp_path: Path) -> None:
+    (tmp_path / ".run.json.0123456789ab.tmp").write_text('{"format_')
+    start_run(tmp_path, make())
+    assert open_run(tmp_path).spec == make()
+
+
 def test_a_folder_with_other_things_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("")
     with pytest.raises(RunError, match="not a run directory, and not empty"):

@@ -228,6 +228,7 @@ EXECUTED: list[tuple[str, Any]] = [
     ("slurm", {"partition": "gpu", "time": "1:00"}),
     ("spark", {"master": "local[2]"}),
     ("mpi", {"command": "mpirun -n {workers}"}),
+    ("template", {"file": "job.sh", "submit": "qsub {script}"}),
 ]
 
 

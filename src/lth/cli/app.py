@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from lth.cli import inspect, work
+from lth.cli.archiving import archive
 from lth.cli.data import app as data
 from lth.cli.doctor import doctor
+from lth.cli.merging import merge
 from lth.cli.plan import plan
 from lth.cli.repro import repro
 from lth.cli.stability import stability
@@ -37,6 +39,8 @@ app.command("work")(work.work)
 app.command("cancel")(inspect.cancel)
 app.command("select")(inspect.select)
 app.command("report")(inspect.report)
+app.command("archive")(archive)
+app.command("merge")(merge)
 app.command("repro")(repro)
 app.command("stability")(stability)
 app.command("doctor")(doctor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
@@ -9,16 +10,23 @@ from typing import Annotated
 
 import typer
 
-from lth.cli import machine
+from lth.cli import engines, machine, site
 from lth.cli.extras import EXTRAS, extra
+from lth.cli.job import job
 from lth.cli.machine import Part
 
 
 def report(folder: Path = Path()) -> list[Part]:
     """Returns everything looked at, in the order printed; `folder` is where run directories are to be kept."""
+    asked = (machine.python, machine.torch, machine.java, engines.spark, engines.mpi, engines.slurm, engines.gpus)
+    with ThreadPoolExecutor(len(asked)) as pool:  # they wait for other processes, so all at once
+        answers = [pool.submit(one) for one in asked]
+    python, torch, *others = (answer.result() for answer in answers)
     extras = [extra(name) for name in EXTRAS]
-    here = [machine.file_system(folder), machine.cores(), machine.memory(), machine.disk(folder)]
-    return [machine.python(), machine.torch(), *extras, machine.java(), *here]
+    folders = [site.clock(folder), site.inodes(folder)] if (runs := machine.file_system(folder)).ok else []
+    here = [runs, *folders, site.limits(), machine.cores(), machine.memory(), machine.disk(folder)]
+    mine = [part] if (part := job()) else []
+    return [python, torch, *extras, *others, *mine, *here]
 
 
 def _lines(part: Part) -> list[str]:

@@ -40,15 +40,19 @@ def scope(spec: Annotated[str, typer.Argument(help="The spec.")], set_: Sets = N
 
 def status(directory: Directory, as_json: AsJson = False) -> None:
     """Say how far a run has come."""
+    from lth.cli.gone import as_json_of, show_gone
     from lth.cli.tables import show_status
     from lth.grid.status import status as look
     from lth.runs.run import open_run
 
     run = open_run(directory)
     seen = look(run)
-    emit(seen.as_json()) if as_json else show_status(run, seen)
-    if not as_json and run.layout.slurm.is_dir():
+    if as_json:
+        return emit({**seen.as_json(), **as_json_of(run)})
+    show_status(run, seen)
+    if run.layout.slurm.is_dir():
         print(f"slurm     {_queue(run)}")
+    show_gone(run)
 
 
 def _queue(run: Run) -> str:
@@ -56,17 +60,20 @@ def _queue(run: Run) -> str:
     from lth.grid.slurm.queue import jobs, summary
 
     try:
-        return summary(jobs(run))
+        return summary(jobs(run, patience=5.0))
     except SlurmError as problem:
         return f"not known from here: {problem}"
 
 
 def cancel(directory: Directory) -> None:
     """Cancel the jobs that a run has on the cluster. What is done stays; `lth run` goes on from there."""
-    from lth.grid.launchers.slurm import cancel as end
+    from lth.grid.launchers import slurm, template
     from lth.runs.run import open_run
 
-    ended = end(open_run(directory))
+    run = open_run(directory)
+    if run.spec.execute.launcher == "template":
+        return print("\n".join(template.cancel(run)) or "nothing was submitted that is not cancelled already")
+    ended = slurm.cancel(run)
     print(f"cancelled {len(ended)}: {' '.join(ended)}" if ended else "no job of this run is in the queue")
 
 

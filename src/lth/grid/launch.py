@@ -1,14 +1,16 @@
-"""Starting workers on a run directory and waiting for them."""
+"""Starting workers on a run directory, and waiting for them or leaving them to a scheduler."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import threading
 from collections.abc import Callable, Generator
 from threading import Event
 
-from lth.grid.launchers import GROUPS, LAUNCHERS, group
+from lth.grid.launchers import GROUPS, LAUNCHERS, SUBMITTERS, group
+from lth.grid.sources import check_sources
 from lth.grid.status import status
 from lth.grid.stop import Stop, walltime
 from lth.grid.work import Do
@@ -19,16 +21,29 @@ def launch(run: Run, doers: Callable[[], Do], stop: Event) -> None:
     """Returns when the run's workers have ended; `doers` is called only where they run in this process.
 
     A run that is complete starts none. With `execute.data_parallel` the dense networks are trained by a group
-    of processes, all else by the launcher's workers.
+    of processes, all else by the launcher's workers. Where a scheduler starts the workers they are
+    submitted, not waited for. Raises RunError where units that are ready start from files that are gone.
     """
     if status(run).complete:
         return
     execute = run.spec.execute
+    if execute.launcher in SUBMITTERS:
+        for line in submit(run):
+            logging.getLogger("lth").info("%s", line)
+        return
+    check_sources(run)
     launcher = LAUNCHERS[execute.launcher]
     if execute.data_parallel > 1:
         group.launch(run, doers, stop, launcher, GROUPS.get(execute.launcher, group.train))
     else:
         launcher(run, doers, stop)
+
+
+def submit(run: Run, dry_run: bool = False) -> list[str]:
+    """Returns the lines to tell the user after handing jobs to the launcher's scheduler, or, in a `dry_run`, writing
+    their scripts only. Raises as `launch`, and RunError or SpecError where they cannot be submitted."""
+    check_sources(run)
+    return SUBMITTERS[run.spec.execute.launcher](run, dry_run)
 
 
 @contextlib.contextmanager

@@ -14,9 +14,12 @@ from typing import Any
 
 from lth.errors import DataError, LthError, MissingExtraError, ModelError, RunError, SpecError, TrainingError
 from lth.grid.next import ready
+from lth.grid.place import place
+from lth.grid.places import SHARERS, WORKERS, cores_here, gpus
 from lth.grid.unit import Cell, Unit
 from lth.runs.attempt import clear_orphans, new_attempt
 from lth.runs.claim import Claims
+from lth.runs.deaths import note_death
 from lth.runs.layout import previous
 from lth.runs.records import FORMAT_VERSION, CellResult, Failure
 from lth.runs.run import Run, now
@@ -73,7 +76,8 @@ def loop(
 def claim_batch(run: Run, claims: Claims, do: Do, most: int) -> list[Unit]:
     """Returns at most `most` units of the kinds in `do` that this worker has claimed, all of one data stream.
 
-    It takes no more than a fair share of what is ready.
+    It takes no more than a fair share of what is ready. A unit whose worker has died is taken alone, so that
+    of those that were with it only the one to blame dies again.
     """
     units = _ready(run, do)
     most = min(most, max(1, math.ceil(len(units) / worker_count(run))))
@@ -81,13 +85,33 @@ def claim_batch(run: Run, claims: Claims, do: Do, most: int) -> list[Unit]:
     for unit in units:
         if batch and (stream_of(unit) != stream_of(batch[0]) or len(batch) >= most):
             continue
-        if len(batch) < most and claims.take(unit.id):
+        if len(batch) < most and not (batch and unit.folder in run.fatal) and _take(run, claims, unit, bool(batch)):
             batch.append(unit)
+            most = 1 if unit.folder in run.fatal else most
     fresh = run.results()  # another worker may have published between the look and the claim
     for unit in [unit for unit in batch if fresh.settled(unit.id)]:
         claims.release(unit.id)
         batch.remove(unit)
     return batch
+
+
+def _take(run: Run, claims: Claims, unit: Unit, beside: bool) -> bool:
+    """Returns whether the unit is this worker's; a death of its last holder is written down first."""
+    if not claims.take(unit.id):
+        return False
+    if (owner := claims.dead.pop(unit.id, None)) is None or run.layout.result(unit.folder).exists():
+        return True
+    if (stands := place(os.environ)) is not None and stands.under_mpi:
+        return True  # where one rank dies mpiexec kills all: which unit was to blame cannot be told
+    given_up = note_death(run, unit.id, unit.folder, owner)
+    run.fatal.add(unit.folder)
+    if given_up:
+        log.error("%s is given up: its worker was killed twice, with nothing saved in between", unit.id)
+    if given_up or beside:
+        claims.release(unit.id)
+        return False
+    log.warning("%s: its worker (process %d) has died; it is done alone now", unit.id, owner.pid)
+    return True
 
 
 def _ready(run: Run, do: Do) -> list[Unit]:
@@ -100,18 +124,25 @@ def stream_of(unit: Unit) -> tuple[object, ...]:
 
 
 def worker_count(run: Run) -> int:
-    """Returns how many workers this run asks for; "auto" is one for each core this process may use."""
-    workers = run.spec.execute.workers
-    if run.spec.execute.launcher == "local":
+    """Returns how many workers this run asks for; "auto" is one for each GPU here, or else one for each core."""
+    execute = run.spec.execute
+    if execute.launcher == "local":
         return 1
-    return (
-        workers if isinstance(workers, int) else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    )
+    if isinstance(execute.workers, int):
+        return execute.workers
+    told = os.environ.get(WORKERS, "")
+    return int(told) if told.isdigit() else len(gpus_of(run)) or len(cores_here())
+
+
+def gpus_of(run: Run) -> tuple[str, ...]:
+    """Returns the GPUs here that the workers of this run may use."""
+    return () if run.spec.execute.device == "cpu" else gpus(os.environ)
 
 
 def workers_here(run: Run) -> int:
-    """Returns how many workers of this run share this machine, as far as the launcher tells."""
-    return worker_count(run) if run.spec.execute.launcher == "processes" else 1
+    """Returns how many workers of this run share this worker's memory, as far as the launcher tells."""
+    told = os.environ.get(SHARERS, "")
+    return (int(told) if told.isdigit() else worker_count(run)) if run.spec.execute.launcher == "processes" else 1
 
 
 def _do(run: Run, do: Do, batch: list[Unit], stop: Event) -> None:

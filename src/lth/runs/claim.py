@@ -11,7 +11,7 @@ import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lth.runs.files import make_folder, publish_first
+from lth.runs.files import atomic_write, make_folder, publish_first, sha256_of
 
 HEARTBEAT_SECONDS = 60.0
 SILENCE_SECONDS = 120.0
@@ -45,6 +45,7 @@ class Claims:
         self.folder = make_folder(folder)
         self.owner = Owner.here()
         self.held: set[Path] = set()
+        self.dead: dict[str, Owner] = {}  # who held what was taken over, where that process is known to have died
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -64,7 +65,10 @@ class Claims:
         mine = json.dumps(asdict(self.owner))
         taken = not path.exists() and publish_first(path, mine)
         if not taken and self._abandoned(path):
-            taken = self._clear(path) and publish_first(path, mine)
+            before = _content(path)
+            taken = before is not None and self._steal(path, before, mine)
+            if taken and before is not None:
+                self._remember(unit_id, before)
         if taken:
             self.held.add(path)
         return taken
@@ -81,12 +85,10 @@ class Claims:
         return sorted(name for name in names if not self._abandoned(self.folder / name))
 
     def _abandoned(self, path: Path) -> bool:
-        try:
-            gone = Owner(**json.loads(path.read_bytes())).gone()
-        except FileNotFoundError:
+        if (content := _content(path)) is None:
             return False
-        except (ValueError, TypeError):
-            gone = None
+        owner = _owner(content)
+        gone = None if owner is None else owner.gone()
         return self._silent(path) if gone is None else gone
 
     def _silent(self, path: Path) -> bool:
@@ -100,25 +102,50 @@ class Claims:
         finally:
             probe.unlink(missing_ok=True)
 
-    def _clear(self, path: Path) -> bool:
-        """Moves an abandoned claim away; puts it back where it was renewed between the look and the move."""
-        aside = self.folder / f".stolen-{path.name}-{secrets.token_hex(6)}"
-        try:
-            os.rename(path, aside)
-        except FileNotFoundError:
+    def _steal(self, path: Path, before: bytes, mine: str) -> bool:
+        """Puts our claim in the place of an abandoned one, at one stroke: others never find the place empty.
+
+        A mark named after the claim that is to fall lets one thief in at a time; who comes late finds another
+        claim, or a renewed one, and leaves it.
+        """
+        mark = self.folder / f".steal-{path.name}-{sha256_of(before)[:12]}"
+        if not publish_first(mark, mine):
+            if self._silent(mark):  # its thief has died
+                mark.unlink(missing_ok=True)
             return False
-        stale = self._abandoned(aside)
-        if not stale:
-            with contextlib.suppress(OSError):
-                os.link(aside, path)
-        aside.unlink(missing_ok=True)
-        return stale
+        try:
+            if _content(path) != before or not self._abandoned(path):
+                return False
+            atomic_write(path, mine)
+            return True
+        finally:
+            mark.unlink(missing_ok=True)
+
+    def _remember(self, unit_id: str, before: bytes) -> None:
+        owner = _owner(before)
+        if owner is not None and owner.boot == self.owner.boot and owner.gone():
+            self.dead[unit_id] = owner
 
     def _beat(self) -> None:
         while not self._closed.wait(HEARTBEAT_SECONDS):
             for path in list(self.held):
                 with contextlib.suppress(OSError):
                     os.utime(path)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _owner(content: bytes) -> Owner | None:
+    """Returns who holds a claim; None where it was never written in full."""
+    try:
+        return Owner(**json.loads(content))
+    except (ValueError, TypeError):
+        return None
 
 
 def _boot_id() -> str:

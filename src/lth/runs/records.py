@@ -106,6 +106,17 @@ class Failure(Record):
     failed_at: str
 
 
+class Death(Record):
+    """`died-<n>.json`: a worker was gone, its unit unfinished; `saved_ns` is when its state was last saved, 0 never."""
+
+    format_version: int = FORMAT_VERSION
+    id: str
+    host: str
+    pid: int
+    saved_ns: int
+    noticed_at: str
+
+
 @dataclass(frozen=True)
 class Results:
     """What a run directory holds: trained networks, other finished units, and units given up, by unit id."""

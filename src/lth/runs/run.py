@@ -38,6 +38,7 @@ class Run:
     def __init__(self, path: Path, spec: Spec):
         self.path, self.spec, self.layout = path, spec, Layout(path)
         self._records: dict[str, CellResult | str] = {}
+        self.fatal: set[str] = set()  # folders of unsettled units whose worker has died before, at the last look
 
     def results(self) -> Results:
         """Returns all that the directory holds now. Raises RunError on a damaged record.
@@ -46,6 +47,7 @@ class Run:
         """
         failed: dict[str, Failure] = {}
         present: set[str] = set()
+        self.fatal.clear()
         for group in UNIT_FOLDERS:
             for name in _listing(self.path / group):
                 folder = f"{group}/{name}"
@@ -68,6 +70,8 @@ class Run:
             else:
                 self._records[folder] = str(value.get("id"))
             return
+        if "died-1.json" in names:
+            self.fatal.add(folder)
         paths = [self.path / folder / name for name in names if name.startswith("failed-") and name.endswith(".json")]
         failures = [_record(Failure, read_json(path, DAMAGED), path) for path in sorted(paths)]
         if failures and (failures[-1].final or len(failures) >= self.spec.execute.attempts):
@@ -159,7 +163,7 @@ def start_run(path: Path, spec: Spec, text: str | None = None) -> Run:
             _clear(run)
         else:
             _refuse_another(run)
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+    elif path.exists() and (not path.is_dir() or any(not _leftover(name) for name in os.listdir(path))):
         raise RunError("not a run directory, and not empty", at=path, cure="Name a new folder with --into.")
     make_folder(path)
     head = {
@@ -182,6 +186,11 @@ def start_run(path: Path, spec: Spec, text: str | None = None) -> Run:
     if text is not None:
         atomic_write(run.layout.spec, text)
     return run
+
+
+def _leftover(name: str) -> bool:
+    """Whether a file is what a start that was killed left of its first write."""
+    return name.startswith(".run.json.") and name.endswith(".tmp")
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:

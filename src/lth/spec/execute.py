@@ -9,13 +9,14 @@ from pydantic import Field
 from lth.spec.engines import Mpi, Spark
 from lth.spec.recipe import Section
 from lth.spec.slurm import Slurm
+from lth.spec.template import Template
 from lth.spec.values import Count, Flag, Number, Whole
 
 
 class Execute(Section):
-    """How the work is done; never changes results."""
+    """How the work is done; never changes results. The table of a launcher that is not chosen rests."""
 
-    launcher: Literal["local", "processes", "slurm", "mpi", "spark"] = "local"
+    launcher: Literal["local", "processes", "slurm", "mpi", "spark", "template"] = "local"
     workers: Count | Literal["auto"] = "auto"
     tickets_per_worker: Count = 16
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -30,3 +31,4 @@ class Execute(Section):
     slurm: Slurm = Slurm()
     mpi: Mpi = Mpi()
     spark: Spark = Spark()
+    template: Template | None = None

@@ -61,14 +61,16 @@ def unit_key(spec: Spec, dataset_id: str, coordinates: Mapping[str, object]) -> 
     return digest({"experiment": experiment(spec), "dataset": dataset_id, "unit": dict(coordinates)})
 
 
-def differing_keys(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
-    """Returns a line for each key in which the experiment `a` of a run and `b` of a spec differ, in the order of keys.
+def differing_keys(
+    a: dict[str, Any], b: dict[str, Any], places: tuple[str, str] = ("the run", "the spec")
+) -> list[str]:
+    """Returns a line for each key in which the experiments `a` and `b`, of two `places`, differ, in the order of keys.
 
     Such as "train.epochs: 3 in the run, 4 in the spec".
     """
     run, spec = dict(_leaves(a)), dict(_leaves(b))
     return [
-        f"{dotted(path)}: {_side(run, path)} in the run, {_side(spec, path)} in the spec"
+        f"{dotted(path)}: {_side(run, path)} in {places[0]}, {_side(spec, path)} in {places[1]}"
         for path in sorted(run.keys() | spec.keys())
         if (path in run) != (path in spec) or canonical(run[path]) != canonical(spec[path])
     ]

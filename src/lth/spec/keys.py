@@ -108,6 +108,10 @@ EXAMPLES: dict[str, Any] = {
     "execute.slurm.requeue": 20,
     "execute.mpi.command": "mpiexec -n {workers}",
     "execute.spark.master": "local[4]",
+    "execute.template.file": "submit.pbs",
+    "execute.template.submit": "qsub {script}",
+    "execute.template.cancel": "qdel {id}",
+    "execute.template.wait": False,
 }
 
 

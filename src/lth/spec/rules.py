@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from lth.errors import SpecError
 from lth.spec.image_rules import broken_in_images
+from lth.spec.launcher_rules import broken_in_launcher
 from lth.spec.pruning_rules import broken_in_pruning
 from lth.spec.recipe import SGD, StepSchedule
 from lth.spec.step import Step
@@ -35,6 +36,7 @@ def broken(spec: Spec) -> Iterator[PydanticCustomError]:
     yield from _data_parallel(spec)
     yield from _device(spec)
     yield from _entry(spec)
+    yield from broken_in_launcher(spec)
 
 
 def check_moments(spec: Spec, steps_per_epoch: int, at: object = None) -> None:

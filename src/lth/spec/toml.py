@@ -33,6 +33,22 @@ def written(value: object, depth: int = 0) -> str:
     return str(value)
 
 
+def document(content: Mapping[str, object]) -> str:
+    """Returns a whole TOML document: the keys of `content`, then a table for each table in it; None is left out."""
+    plain = {key: value for key, value in content.items() if value is not None and not is_table(value)}
+    lines = [f"{dotted([key])} = {written(value)}" for key, value in plain.items()]
+    for name, table in content.items():
+        if is_table(table):
+            rows = _without_none(table)
+            lines += ["", f"[{dotted([name])}]", *(f"{dotted([key])} = {written(rows[key])}" for key in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _without_none(table: Mapping[str, object]) -> dict[str, object]:
+    kept = {key: value for key, value in table.items() if value is not None}
+    return {key: _without_none(value) if is_table(value) else value for key, value in kept.items()}
+
+
 def shown(value: object) -> str:
     """Returns `value` as TOML writes it, shortened to fit a line of a message."""
     text = written(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Event
 
-from lth.grid.launchers import local, mpi, processes, slurm, spark, spark_group
+from lth.grid.launchers import local, mpi, processes, slurm, spark, spark_group, template
 from lth.grid.work import Do
 from lth.runs.run import Run
 
@@ -22,4 +22,4 @@ LAUNCHERS: dict[str, Launch] = {
 GROUPS: dict[str, Callable[[Run, Event], None]] = {"spark": spark_group.train}
 
 # These hand the work to a scheduler and return at once, with what to tell the user; given True they only write scripts.
-SUBMITTERS: dict[str, Submit] = {"slurm": slurm.submit}
+SUBMITTERS: dict[str, Submit] = {"slurm": slurm.submit, "template": template.submit}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -28,9 +29,13 @@ KEY = "execute.spark.master"
 def session_of(run: Run) -> Iterator[SparkSession]:
     """Lends a session at `execute.spark.master`. Raises LthError, which names that key, where there can be none."""
     master = run.spec.execute.spark.master
+    main = threading.current_thread() is threading.main_thread()
+    interrupt = signal.getsignal(signal.SIGINT)
     with ExitStack() as stack:
         try:
             session = stack.enter_context(spark_session(master))
+            if main:  # pyspark's own would cancel the job, and its workers would lose what they have not saved
+                signal.signal(signal.SIGINT, interrupt)
         except LthError as problem:
             if problem.at != "--master":
                 raise

@@ -1,13 +1,24 @@
-"""Several worker processes on this machine, one thread each; one that dies is replaced."""
+"""Several worker processes on this machine, one thread each, on GPUs or cores of their own; dead ones are replaced."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from threading import Event
 
 from lth.errors import RunError
-from lth.grid.launchers.worker import DEATHS_WITHOUT_PROGRESS, ENDED, LOOK_SECONDS, SETUP_FAILED, end, settled, start
-from lth.grid.work import Do, worker_count
+from lth.grid.launchers.worker import (
+    DEATHS_WITHOUT_PROGRESS,
+    ENDED,
+    LOOK_SECONDS,
+    SETUP_FAILED,
+    Worker,
+    end,
+    settled,
+    start,
+)
+from lth.grid.places import SHARERS, WORKERS, core_groups, cores_here
+from lth.grid.work import Do, gpus_of, worker_count
 from lth.runs.run import Run
 
 
@@ -16,7 +27,8 @@ def launch(run: Run, _: Callable[[], Do], stop: Event) -> None:
 
     Raises RunError where workers cannot start, or keep dying without getting anything done.
     """
-    workers = {number: start(run, f"worker-{number}", "--wait") for number in range(1, worker_count(run) + 1)}
+    count = worker_count(run)
+    workers = {number: _start(run, number, count) for number in range(1, count + 1)}
     deaths, progress = 0, settled(run)
     try:
         while workers and not stop.wait(LOOK_SECONDS) and not stop.is_set():
@@ -32,6 +44,16 @@ def launch(run: Run, _: Callable[[], Do], stop: Event) -> None:
                     deaths = 1 if progress > before else deaths
                     if deaths > DEATHS_WITHOUT_PROGRESS:
                         raise RunError(f"workers keep dying: {worker.last_words()}", at=worker.log)
-                    workers[number] = start(run, f"worker-{number}", "--wait")
+                    workers[number] = _start(run, number, count)
     finally:
         end(workers.values())
+
+
+def _start(run: Run, number: int, count: int) -> Worker:
+    """Worker `number` of `count`, counted from 1: the GPUs are dealt out in turn, or else the cores are divided."""
+    devices = gpus_of(run)
+    place = {WORKERS: str(count), SHARERS: str(math.ceil(count / len(devices)) if devices else count)}
+    if devices:
+        place["CUDA_VISIBLE_DEVICES"] = devices[(number - 1) % len(devices)]
+    cores = core_groups(cores_here(), count)[number - 1]
+    return start(run, f"worker-{number}", "--wait", environment=place, cores=cores)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +37,10 @@ class Worker:
         return errors[-1] if errors else text.rpartition("\n")[2] or "it said nothing"
 
 
-def start(run: Run, name: str, *words: str, environment: Mapping[str, str] | None = None) -> Worker:
-    """Returns a worker with one thread that has just started; it ends when this process does.
+def start(
+    run: Run, name: str, *words: str, environment: Mapping[str, str] | None = None, cores: Collection[int] = ()
+) -> Worker:
+    """Returns a worker with one thread that has just started, on `cores` if given; it ends when this process does.
 
     It reads its own signals, so that one Ctrl-C reaches it once, through us.
     """
@@ -45,12 +48,26 @@ def start(run: Run, name: str, *words: str, environment: Mapping[str, str] | Non
     inherited = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
     everything = {**inherited, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **(environment or {})}
     command = [sys.executable, "-m", "lth", "work", str(run.path), "--parent", str(os.getpid()), *words]
-    with open(path, "ab") as log:
+    with open(path, "ab") as log, _on(cores):
         begins = log.tell()
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=everything, start_new_session=True
         )
         return Worker(process, path, begins)
+
+
+@contextlib.contextmanager
+def _on(cores: Collection[int]) -> Generator[None]:
+    """Within it, what this thread starts runs on `cores` from its first instruction, for a child inherits them."""
+    if not cores or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def end(workers: Iterable[Worker], seconds: float | None = None) -> None:

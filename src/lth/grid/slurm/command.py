@@ -17,7 +17,7 @@ class SlurmError(LthError):
     """SLURM refused, or did not answer."""
 
 
-def ask(*words: str, environment: dict[str, str] | None = None) -> str:
+def ask(*words: str, environment: dict[str, str] | None = None, patience: float = PATIENCE) -> str:
     """Returns what the command prints. Raises SlurmError where it is missing, fails, or does not answer."""
     cure = "Run this where SLURM's commands are: on a login node of the cluster. `lth doctor` says what is there."
     if shutil.which(words[0]) is None:
@@ -25,10 +25,10 @@ def ask(*words: str, environment: dict[str, str] | None = None) -> str:
     surroundings = {**os.environ, **(environment or {})}
     try:
         done = subprocess.run(
-            words, capture_output=True, text=True, errors="replace", timeout=PATIENCE, env=surroundings
+            words, capture_output=True, text=True, errors="replace", timeout=patience, env=surroundings
         )
     except subprocess.TimeoutExpired:
-        told = f"no answer in {PATIENCE:g} s"
+        told = f"no answer in {patience:g} s"
         raise SlurmError(told, at=words[0], cure="Try again: the controller is busy or away.") from None
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2].removeprefix(f"{words[0]}: ")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from lth.errors import RunError
-from lth.grid.slurm.command import ask
+from lth.grid.slurm.command import PATIENCE, ask
 from lth.grid.slurm.script import mark
 from lth.runs.files import read_json, write_json
 from lth.runs.layout import Layout
@@ -31,7 +31,7 @@ class Job:
     nodes: str
 
 
-def jobs(run: Run, keep_seconds: float = KEEP_SECONDS) -> list[Job]:
+def jobs(run: Run, keep_seconds: float = KEEP_SECONDS, patience: float = PATIENCE) -> list[Job]:
     """Returns the queued and running tasks of this run, as they were at most `keep_seconds` ago.
 
     Raises SlurmError where squeue cannot be asked.
@@ -43,7 +43,7 @@ def jobs(run: Run, keep_seconds: float = KEEP_SECONDS) -> list[Job]:
             return [Job(**one) for one in known["jobs"]]
     except (RunError, TypeError, ValueError, KeyError):
         pass  # a cache that cannot be read is written anew
-    found = parsed(ask("squeue", "-h", "-r", "-u", getpass.getuser(), "-o", FORMAT), mark(run))
+    found = parsed(ask("squeue", "-h", "-r", "-u", getpass.getuser(), "-o", FORMAT, patience=patience), mark(run))
     if cache.parent.is_dir():
         write_json(cache, {"asked_at": time.time(), "jobs": [asdict(one) for one in found]})
     return found

@@ -49,6 +49,8 @@ def _head(run: Run, slurm: Slurm, what: str, together: int) -> Iterator[str]:
     yield "#SBATCH --open-mode=append"
     yield f"#SBATCH --time={slurm.time}"
     yield f"#SBATCH --ntasks={tasks}"
+    if tasks > 1 and together == 1:
+        yield "#SBATCH --nodes=1"
     yield f"#SBATCH --cpus-per-task={slurm.cpus_per_task}"
     yield f"#SBATCH --signal={whom}USR1@{lead_seconds(run)}"
     yield "#SBATCH --requeue"
@@ -70,9 +72,11 @@ def _body(run: Run, slurm: Slurm, together: int, *, dense: bool) -> Iterator[str
         yield 'export MASTER_ADDR=${MASTER_ADDR:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}'
         yield "export MASTER_PORT=${MASTER_PORT:-$((20000 + SLURM_JOB_ID % 20000))}"
         names = "RANK=$SLURM_PROCID WORLD_SIZE=$SLURM_NTASKS LOCAL_RANK=$SLURM_LOCALID"
-        yield f"exec srun --kill-on-bad-exit=1 bash -c {shlex.quote(f'{names} exec {command}')}"
+        inner = shlex.quote(f"{names} exec {command}")
+        yield f"exec srun --kill-on-bad-exit=1 --cpus-per-task={slurm.cpus_per_task} bash -c {inner}"
     elif slurm.workers_per_task > 1:
-        yield f"exec srun --kill-on-bad-exit=0 {command}"
+        own = " --gpus-per-task=1" if slurm.gres and slurm.gres.startswith("gpu") else ""
+        yield f"exec srun --kill-on-bad-exit=0 --cpus-per-task={slurm.cpus_per_task}{own} {command}"
     else:
         yield f"exec {command}"
 

@@ -12,7 +12,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from engines.grid import SPEC, hashes, records
+from engines.grid import LENET, SPEC, hashes, records
 from typer.testing import CliRunner
 
 import lth
@@ -22,7 +22,7 @@ from lth.runs.archive import purge, write_archive
 from lth.runs.artefacts import lost
 from lth.runs.run import open_run
 
-TEXT = SPEC.format(launcher="local", epochs=3, more="").replace("[0.5, 0.7, 0.8, 0.9, 0.95]", "[0.5, 0.8]")
+TEXT = SPEC.format(launcher="local", epochs=3, more="", model=LENET).replace("[0.5, 0.7, 0.8, 0.9, 0.95]", "[0.5, 0.8]")
 
 
 def said(*words: object, code: int = 0) -> str:

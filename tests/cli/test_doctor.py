@@ -136,7 +136,7 @@ def test_cores_memory_and_disk_are_positive(tmp_path: Path):
 def test_the_order_of_the_report(tmp_path: Path, no_probe: None):
     names = [part.name for part in report(tmp_path)]
     assert names[:3] == ["python", "torch", "extra demo"]
-    assert names[-4:] == ["run folder", "cores", "memory", "disk"]
+    assert names[-7:] == ["run folder", "clock", "files", "limits", "cores", "memory", "disk"]
 
 
 def test_text_goes_to_stdout_and_ends_with_the_verdict(tmp_path: Path, no_probe: None):

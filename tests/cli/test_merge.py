@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines.grid import SPEC, hashes, records
+from engines.grid import LENET, SPEC, hashes, records
 from typer.testing import CliRunner
 
 import lth
@@ -29,7 +29,7 @@ from lth.grid.work import loop
 from lth.runs.run import open_run, start_run
 from lth.spec.load import load_spec, parse_spec
 
-TEXT = SPEC.format(launcher="local", epochs=3, more="")
+TEXT = SPEC.format(launcher="local", epochs=3, more="", model=LENET)
 
 
 def trained(folder: Path, *sets: str) -> Path:

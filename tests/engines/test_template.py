@@ -15,11 +15,11 @@ AWAY = 'submit = "setsid nohup sh {script} >/dev/null 2>&1 & echo $!"\ncancel = 
 DEADLINE = 300.0
 
 
-def spec_of(folder: Path, lines: str, **more: int) -> Path:
+def spec_of(folder: Path, lines: str, epochs: int = 4) -> Path:
     """Returns the spec of the common grid, to be submitted with a copy of examples/submit/anywhere.sh."""
     script = folder / "job.sh"
     script.write_text((SUBMIT / "anywhere.sh").read_text())
-    return write_spec(folder, "template", more=f'[execute.template]\nfile = "{script}"\n{lines}', **more)
+    return write_spec(folder, "template", more=f'[execute.template]\nfile = "{script}"\n{lines}', epochs=epochs)
 
 
 def finished(spec: Path, run: Path) -> None:
@@ -55,7 +55,8 @@ def test_a_submit_command_that_does_the_work_itself(undisturbed: dict[str, str],
     assert tried.stdout.endswith(f"\nwould run: sh {run}/template/job-1.sh\n")  # after the plan
     assert records(run) == {}
     told = lth("run", spec, "--into", run, "--json")
-    assert json.loads(told.stdout)["submission"][0] == f"sh {run}/template/job-1.sh: done"
+    assert told.stderr.startswith(f"sh {run}/template/job-1.sh: done\n")
+    assert json.loads(told.stdout)["done"] == 10
     check_whole(run, undisturbed)
     again = lth("run", spec, "--into", run)
     assert "ticket: " in again.stdout  # the outcome, for there is nothing to submit
@@ -86,6 +87,8 @@ def test_jobs_that_are_cancelled_save_and_the_same_command_goes_on(tmp_path: Pat
     while not resume.exists() and not records(run):
         assert time.monotonic() < limit, done.stdout
         time.sleep(0.05)
+    again = lth("run", spec, "--into", run, "--json")
+    assert json.loads(again.stdout)["submission"][0] == "nothing is ready that nobody is at; the same command later"
     said = lth("cancel", run)
     assert said.returncode == 0, said.stderr
     assert said.stdout.startswith("kill ")

@@ -115,7 +115,9 @@ VARIANTS: dict[str, Document] = {
 
 
 # What some examples need beside them.
+TEMPLATE: Document = {"execute__template": {"file": "submit.pbs", "submit": "qsub {script}"}}
 COMPANIONS: dict[str, Document] = {
+    **{f"execute.template.{name}": TEMPLATE for name in ("file", "submit", "cancel", "wait")},
     "execute.loader": {"data__source": "shards:pictures"},
     "data.image_size": {"data__source": "imagefolder:pictures"},
     "execute.entry_minutes": {"train__entry": "mine.training:train"},

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -48,9 +48,12 @@ def run(
             return
     path = Path(into or Path("runs") / wanted.name)
     if wanted.execute.launcher in SUBMITTERS:
-        done, stopped = hand_over(wanted, Path(spec).read_text(), path, dry_run=dry_run, wait=wait, as_json=as_json)
-        if dry_run or not (wait or status(done).complete):
+        text, told = Path(spec).read_text(), sys.stderr if as_json else sys.stdout
+        done, lines, stopped = hand_over(wanted, text, path, dry_run=dry_run, wait=wait, told=told)
+        if dry_run:
             return
+        if not wait and not (seen := status(done)).complete:
+            return emit({**seen.as_json(), "submission": lines, "directory": str(path)}) if as_json else None
     else:
         _not_on_login_node(wanted, here)
         done, stopped = carry_out(wanted, Path(spec).read_text(), path)
@@ -66,32 +69,29 @@ def run(
 
 
 def hand_over(
-    wanted: Spec, text: str, path: Path, *, dry_run: bool, wait: bool, as_json: bool = False
-) -> tuple[Run, bool]:
-    """Returns the run directory at `path` after its work was submitted to a scheduler, with `wait` after it is done,
-    and whether waiting was stopped. Of a run that is complete nothing is submitted."""
+    wanted: Spec, text: str, path: Path, *, dry_run: bool, wait: bool, told: TextIO
+) -> tuple[Run, list[str], bool]:
+    """Returns the run directory at `path` after its work was submitted to a scheduler, with `wait` after it is done;
+    the lines about that, which were `told`; and whether waiting was stopped. Nothing is left to submit of a run that
+    is complete."""
+    from lth.errors import RunError
     from lth.grid.launch import stopping, submit
     from lth.grid.launchers import slurm
     from lth.grid.status import status
     from lth.runs.run import start_run
 
     if wait and wanted.execute.launcher != "slurm":
-        from lth.errors import RunError
-
         cure = f"Look with: lth status {path}"
-        raise RunError("--wait needs a scheduler that tells which jobs are alive", at="slurm only", cure=cure)
+        raise RunError("waits with launcher = slurm only, which tells whose jobs are alive", at="--wait", cure=cure)
     run = start_run(path, wanted, text)
-    seen = status(run)
-    if seen.complete and not dry_run:
-        return run, False
+    if status(run).complete and not dry_run:
+        return run, [], False
     lines = submit(run, dry_run)
-    print("\n".join(lines), file=sys.stderr if as_json else sys.stdout)
+    print("\n".join(lines), file=told)
     with stopping() as stop:
         if wait and not dry_run:
             slurm.wait_for(run, stop)
-        elif as_json and not dry_run:
-            emit({**seen.as_json(), "submission": lines, "directory": str(path)})
-        return run, stop.is_set()
+        return run, lines, stop.is_set()
 
 
 def _not_on_login_node(wanted: Spec, here: bool) -> None:

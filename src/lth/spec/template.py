@@ -35,7 +35,7 @@ def _known(value: str, names: tuple[str, ...]) -> list[str]:
 
 
 class Template(Section):
-    """The script, the shell commands that hand it to a scheduler and take it back, and whether workers wait for work."""
+    """The script, the shell commands that submit and cancel it, and whether workers wait while nothing is ready."""
 
     file: Text
     submit: Annotated[Text, AfterValidator(_submit)]

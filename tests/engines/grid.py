@@ -55,7 +55,8 @@ def lth(*words: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """Returns what the network `COUNTED` needs: where it is found, and where it notes its steps."""
-    return {"PYTHONPATH": str(FOLDER), "STEPS_TAKEN": str(folder / "steps"), **more}
+    path = os.pathsep.join(filter(None, (str(FOLDER), os.environ.get("PYTHONPATH"))))
+    return {"PYTHONPATH": path, "STEPS_TAKEN": str(folder / "steps"), **more}
 
 
 def records(run: Path) -> dict[str, dict[str, Any]]:

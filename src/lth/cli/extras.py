@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from lth.cli.machine import Part
 
+UNKNOWN = "(version unknown)"
+
 
 @dataclass(frozen=True)
 class Extra:
@@ -28,7 +30,7 @@ EXTRAS: dict[str, Extra] = {
         "preparing and fast loading of image data",
     ),
     "spark": Extra({"pyspark": "pyspark", "pyarrow": "pyarrow"}, "work on Spark"),
-    "mpi": Extra({"mpi4py": "mpi4py", "mpich": "mpich"}, "work under mpirun"),
+    "mpi": Extra({"mpich": "mpich"}, 'execute.launcher = "mpi", where no other mpiexec is installed'),
     "gpu": Extra({"pynvml": "nvidia-ml-py"}, "figures of GPU use and power"),
     "onnx": Extra(
         {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"}, "export to ONNX and its check"
@@ -49,17 +51,24 @@ EXTRAS: dict[str, Extra] = {
 
 
 def extra(name: str) -> Part:
-    """Returns whether the modules of the extra `name` are there, found without importing them."""
+    """Returns whether the modules of the extra `name` are there, found without importing them.
+
+    A distribution of programs alone, without a module, is there where it is installed.
+    """
     wanted = EXTRAS[name]
-    missing = [package for module, package in wanted.modules.items() if importlib.util.find_spec(module) is None]
+    missing = [package for module, package in wanted.modules.items() if not _there(module, package)]
     if missing:
         cure = f"Install it with: pip install 'lth[{name}]'"
         return Part(f"extra {name}", False, f"missing: {', '.join(missing)}", False, wanted.blocks, cure)
     return Part(f"extra {name}", True, ", ".join(f"{p} {_version(p)}" for p in wanted.modules.values()))
 
 
+def _there(module: str, package: str) -> bool:
+    return importlib.util.find_spec(module) is not None or _version(package) != UNKNOWN
+
+
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "(version unknown)"
+        return UNKNOWN

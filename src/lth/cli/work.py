@@ -134,6 +134,7 @@ def work(
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from lth.grid.launch import stopping
+    from lth.grid.place import place
     from lth.grid.slurm import job
     from lth.grid.status import status
     from lth.runs.run import open_run
@@ -148,8 +149,10 @@ def work(
         here.measured("save", {"seconds": stop.longest_save})
     if stop.is_set() and not status(here).complete:
         if job.inside() and stop.warned:
-            job.again(here)
-        raise typer.Exit(3)
+            job.again(here, stop.longest_save)
+        stands = place(os.environ)
+        if not (stands and stands.under_mpi):  # some mpiexec kill all ranks where one ends with another code than 0
+            raise typer.Exit(3)
 
 
 def _work(here: Run, stop: threading.Event, wait: bool, dense: bool) -> None:
@@ -191,7 +194,14 @@ def _end_with(parent: int, stop: threading.Event) -> None:
 
 
 def logging_to(path: Path | None, *, quiet: bool) -> None:
-    """Returns nothing; sends the log to `path` (and warnings to stderr), or all of it to stderr."""
+    """Returns nothing; sends the log to `path` (and warnings to stderr), or all of it to stderr.
+
+    Lines name this process's rank where a launcher has started several.
+    """
+    from lth.grid.place import place
+
+    stands = place(os.environ)
+    rank = f"{stands} " if stands and stands.world != 1 else ""
     log = logging.getLogger("lth")
     log.setLevel(os.environ.get("LTH_LOG", "INFO").upper())
     log.propagate = False
@@ -205,7 +215,7 @@ def logging_to(path: Path | None, *, quiet: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         targets.append(logging.FileHandler(path, delay=True))
     for handler in targets:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(logging.Formatter(f"%(asctime)s {rank}%(levelname)s %(message)s"))
         log.addHandler(handler)
 
 

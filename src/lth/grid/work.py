@@ -14,6 +14,7 @@ from typing import Any
 
 from lth.errors import DataError, LthError, MissingExtraError, ModelError, RunError, SpecError, TrainingError
 from lth.grid.next import ready
+from lth.grid.place import place
 from lth.grid.places import SHARERS, WORKERS, cores_here, gpus
 from lth.grid.unit import Cell, Unit
 from lth.runs.attempt import clear_orphans, new_attempt
@@ -100,6 +101,8 @@ def _take(run: Run, claims: Claims, unit: Unit, beside: bool) -> bool:
         return False
     if (owner := claims.dead.pop(unit.id, None)) is None or run.layout.result(unit.folder).exists():
         return True
+    if (stands := place(os.environ)) is not None and stands.under_mpi:
+        return True  # where one rank dies mpiexec kills all: which unit was to blame cannot be told
     given_up = note_death(run, unit.id, unit.folder, owner)
     run.fatal.add(unit.folder)
     if given_up:

@@ -106,6 +106,7 @@ EXAMPLES: dict[str, Any] = {
     "execute.slurm.prefix": "apptainer exec --nv image.sif",
     "execute.slurm.extra": ["--mail-type=END"],
     "execute.slurm.requeue": 20,
+    "execute.mpi.command": "mpiexec -n {workers}",
     "execute.template.file": "submit.pbs",
     "execute.template.submit": "qsub {script}",
     "execute.template.cancel": "qdel {id}",

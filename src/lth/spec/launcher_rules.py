@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def broken_in_launcher(spec: Spec) -> Iterator[PydanticCustomError]:
     """Yields an error for each rule of launchers that `spec` breaks."""
     execute, needs = spec.execute, ("execute.launcher",)
-    if execute.launcher != "template":
+    if execute.launcher not in ("slurm", "template"):
         return
-    if execute.template is None:
+    if execute.launcher == "template" and execute.template is None:
         what, cure = "missing", 'Add [execute.template] with file = "submit.sh" and submit = "sbatch {script}"'
         yield refused(what, cure, key="execute.template", needs=needs)
     if execute.workers == "auto":

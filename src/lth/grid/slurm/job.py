@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import time
 
 from lth.grid.next import ready, wanted
 from lth.grid.slurm.command import SlurmError, ask
@@ -15,6 +16,7 @@ from lth.runs.files import publish_first
 from lth.runs.run import Run
 
 log = logging.getLogger("lth")
+SAVES, LEAST_GRACE = 3, 5.0  # saves that the other workers of a task are given, and seconds at least
 CHAINED = "LTH_CHAINED"  # how often this job was followed by another one
 
 
@@ -29,14 +31,17 @@ def task() -> str:
     return f"{array}_{number}" if array and number else os.environ["SLURM_JOB_ID"]
 
 
-def again(run: Run) -> None:
+def again(run: Run, save_seconds: float) -> None:
     """Returns nothing; has this task started once more: requeued, or where that is forbidden followed by another.
 
-    The first process of the task does so for all. After `execute.slurm.requeue` times it is left.
+    Of several workers of a task the first one that was stopped does so, when the others have had as long to save as it
+    took itself. After `execute.slurm.requeue` times the task is left.
     """
-    if os.environ.get("SLURM_PROCID", "0") != "0":
-        return
     times = int(os.environ.get("SLURM_RESTART_COUNT") or 0) + int(os.environ.get(CHAINED) or 0)
+    if int(os.environ.get("SLURM_NTASKS") or 1) > 1:
+        if not publish_first(run.layout.slurm / f"again-{task()}-{times}", f"{os.environ.get('SLURM_PROCID')}\n"):
+            return
+        time.sleep(max(LEAST_GRACE, SAVES * save_seconds))
     if times >= run.spec.execute.slurm.requeue:
         log.warning("%s was started %d times, the most that execute.slurm.requeue allows", task(), times + 1)
         return
@@ -71,7 +76,11 @@ def call_workers(run: Run) -> None:
         stage = run.layout.slurm / f"stage-{mark(run)}-{_stage(run)}"
         if not publish_first(stage, f"{task()} {secrets.token_hex(4)}\n"):
             return
-        sent = send(run, "workers", short, ["--parsable"])
+        try:
+            sent = send(run, "workers", short, ["--parsable"])
+        except SlurmError:
+            stage.unlink(missing_ok=True)  # the next one tries again
+            raise
         log.info("%d units are ready: job %s, %d more tasks", len(units), sent, short)
     except SlurmError as problem:
         log.info("no more workers can be called from here: %s", problem)

@@ -72,10 +72,11 @@ def _body(run: Run, slurm: Slurm, together: int, *, dense: bool) -> Iterator[str
         yield 'export MASTER_ADDR=${MASTER_ADDR:-$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)}'
         yield "export MASTER_PORT=${MASTER_PORT:-$((20000 + SLURM_JOB_ID % 20000))}"
         names = "RANK=$SLURM_PROCID WORLD_SIZE=$SLURM_NTASKS LOCAL_RANK=$SLURM_LOCALID"
-        yield f"exec srun --kill-on-bad-exit=1 bash -c {shlex.quote(f'{names} exec {command}')}"
+        inner = shlex.quote(f"{names} exec {command}")
+        yield f"exec srun --kill-on-bad-exit=1 --cpus-per-task={slurm.cpus_per_task} bash -c {inner}"
     elif slurm.workers_per_task > 1:
         own = " --gpus-per-task=1" if slurm.gres and slurm.gres.startswith("gpu") else ""
-        yield f"exec srun --kill-on-bad-exit=0{own} {command}"
+        yield f"exec srun --kill-on-bad-exit=0 --cpus-per-task={slurm.cpus_per_task}{own} {command}"
     else:
         yield f"exec {command}"
 

@@ -55,6 +55,8 @@ def submit(run: Run, dry_run: bool) -> list[str]:
             after = ["DENSE"]
             continue
         ids = list(_arrays(run, what, tasks, options, lines))
+        if what == "workers" and not ids:
+            lines.append("no workers were taken: when the dense networks are done, run the same command again")
         after = after or ids
     (run.layout.slurm / "queue.json").unlink(missing_ok=True)  # it is out of date
     return [*lines, *([] if dry_run else _next(run))]
@@ -96,9 +98,9 @@ def _arrays(run: Run, what: str, tasks: int, options: list[str], lines: list[str
             if size > 1:
                 most = size // 2
                 continue
-            if not lines[1:]:
+            if what == "dense" and len(lines) == 1:
                 raise
-            lines.append(f"no more were taken ({problem.what}); {tasks} tasks fewer do the same work")
+            lines.append(f"{tasks} tasks of {what} were not taken ({problem.what})")
             return
         lines.append(f"submitted {what}: job {job}, {size} task{'s' * (size > 1)}")
         yield job

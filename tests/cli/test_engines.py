@@ -144,7 +144,7 @@ def test_a_job_sees_its_rank_gpus_and_time() -> None:
     slurm = {"SLURM_JOB_ID": "17", "SLURM_PROCID": "3", "SLURM_NTASKS": "8", "CUDA_VISIBLE_DEVICES": "0,MIG-4f"}
     part = job({**slurm, "SLURM_JOB_END_TIME": str(int(time.time()) + 3600)})
     assert part is not None
-    assert part.found == "SLURM 17; rank 3 of 8 (srun); GPUs 0, MIG-4f (1 of them MIG slices); 60 min left"
+    assert part.found == "SLURM 17; rank 3 of 8 (SLURM); GPUs 0, MIG-4f (1 of them MIG slices); 60 min left"
     pbs = job({"PBS_JOBID": "5.server", "OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2"})
     assert pbs is not None
     assert pbs.found.startswith("PBS 5.server; rank 0 of 2 (Open MPI); no word on GPUs; walltime unknown: ")

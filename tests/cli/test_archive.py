@@ -111,8 +111,8 @@ def test_status_says_what_is_gone_and_what_makes_it_again(run: Path) -> None:
     assert "results that are gone" not in said("status", run)
     said("archive", run, "--purge")
     text = said("status", run)
-    assert "  checkpoints  4 of 1 network: dense weights at the rewind points" in text
-    assert "  weights      4 of 4 networks: trained weights" in text
+    assert "  checkpoints  4 files of 1 network: dense weights at the rewind points" in text
+    assert "  weights      4 files of 4 networks: trained weights" in text
     assert f"(checkpoints, predictions, weights, masks); the archive is {run}.tar.gz." in text
     assert f"  rm -r {run / 'dense' / 'seed0'} " in text
     found = json.loads(said("status", run, "--json"))
@@ -127,7 +127,7 @@ def test_files_that_a_site_deleted_by_age_are_noticed(run: Path) -> None:
     shutil.rmtree(next((run / "cells" / "s0.5-r0-seed0").glob("attempt-*")))
     text = said("status", run)
     assert "does this file system delete files by age?" in text
-    assert "  metrics      4 of 4 networks: the training curve" in text
+    assert "  metrics      4 files of 4 networks: the training curve" in text
     assert "checkpoints" not in text
     assert "the ticket" in said("select", run)
     said("report", run)

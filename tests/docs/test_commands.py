@@ -25,6 +25,7 @@ PAGES = (
     "docs/data.md",
     "docs/data-care.md",
     "docs/data-spark.md",
+    "docs/clusters.md",
 )
 BLOCK = re.compile(r"```console\n(.*?)```", re.S)
 WRITE = os.environ.get("LTH_WRITE_DOCS") == "1"

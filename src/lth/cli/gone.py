@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from lth.runs.archive import purged
@@ -30,10 +31,11 @@ def show_gone(run: Run) -> None:
     for kind in (*HEAVY, "metrics"):
         if files := gone.get(kind):
             networks = len({folder for folder, _ in files})
-            plural = "" if networks == 1 else "s"
-            print(f"  {kind:<12} {len(files)} of {networks} network{plural}: {HEAVY.get(kind, 'the training curve')}")
+            print(
+                f"  {kind:<12} {_count(len(files), 'file')} of {_count(networks, 'network')}: {HEAVY.get(kind, 'the training curve')}"
+            )
     for one in purges:
-        print(f"Purged at {one['at']} ({', '.join(one['taken'])}); the archive is {one['archive']}.")
+        print(f"Purged at {one['at']} ({', '.join(one['taken'])}); the archive is {_seen_from_here(one['archive'])}.")
     if not purges:
         print("Nobody purged them with lth archive: does this file system delete files by age?")
     print("The results stand without them; status, select and report need none. To have some made again, delete the")
@@ -45,3 +47,12 @@ def show_gone(run: Run) -> None:
     more = f"   # and {len(folders) - FOLDERS} more: --json" if len(folders) > FOLDERS else ""
     print(f"  rm -r {' '.join(str(run.path / folder) for folder in folders[:FOLDERS])}{more}")
     print(f"  lth run {run.layout.spec} --into {run.path}")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _seen_from_here(path: str) -> str:
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path

@@ -7,14 +7,9 @@ import time
 from collections.abc import Mapping
 
 from lth.cli.machine import Part
+from lth.grid.place import place
 
 JOBS = {"SLURM": "SLURM_JOB_ID", "PBS": "PBS_JOBID", "LSF": "LSB_JOBID", "HTCondor": "_CONDOR_JOB_AD"}
-RANKS = (
-    ("torchrun", "RANK", "WORLD_SIZE"),
-    ("Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-    ("MPICH", "PMI_RANK", "PMI_SIZE"),
-    ("srun", "SLURM_PROCID", "SLURM_NTASKS"),
-)
 
 
 def job(environment: Mapping[str, str] = os.environ) -> Part | None:
@@ -23,13 +18,12 @@ def job(environment: Mapping[str, str] = os.environ) -> Part | None:
     Not ok where the scheduler's GPUs and those that programs are shown do not agree.
     """
     scheduler = next((name for name, key in JOBS.items() if environment.get(key)), None)
-    place = next(((who, environment[rank], environment.get(size, "?"))
-                  for who, rank, size in RANKS if environment.get(rank)), None)  # fmt: skip
-    if scheduler is None and place is None:
+    stands = place(environment)
+    if scheduler is None and stands is None:
         return None
     words = [f"{scheduler} {environment[JOBS[scheduler]]}"] if scheduler else []
-    if place:
-        words.append(f"rank {place[1]} of {place[2]} ({place[0]})")
+    if stands:
+        words.append(f"{stands} ({stands.launcher})")
     given, shown = environment.get("SLURM_JOB_GPUS") or environment.get("SLURM_STEP_GPUS"), _shown(environment)
     words += [_devices(shown)] if shown is not None else ["no word on GPUs"]
     words.append(_left(environment))

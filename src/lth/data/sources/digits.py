@@ -22,7 +22,9 @@ def open_digits(rest: str) -> Dataset:
         from sklearn.datasets import load_digits
     except ImportError as problem:
         raise MissingExtraError("scikit-learn", "demo", "the source 'digits'") from problem
-    levels, labels = load_digits(return_X_y=True)
+    levels, labels = (
+        np.asarray(one) for one in load_digits(return_X_y=True)
+    )  # not the data frames it can be told to give
     # Whole-number arithmetic, half up: the same bytes on every machine.
     images = ((levels.astype(np.int64) * 255 + 8) // 16).astype(np.uint8).reshape(-1, 8, 8)
     shuffled = permutation(stream_seed(0, "digits-test"), 0, len(images))

@@ -31,9 +31,8 @@ def show_gone(run: Run) -> None:
     for kind in (*HEAVY, "metrics"):
         if files := gone.get(kind):
             networks = len({folder for folder, _ in files})
-            print(
-                f"  {kind:<12} {_count(len(files), 'file')} of {_count(networks, 'network')}: {HEAVY.get(kind, 'the training curve')}"
-            )
+            what = HEAVY.get(kind, "the training curve")
+            print(f"  {kind:<12} {_count(len(files), 'file')} of {_count(networks, 'network')}: {what}")
     for one in purges:
         print(f"Purged at {one['at']} ({', '.join(one['taken'])}); the archive is {_seen_from_here(one['archive'])}.")
     if not purges:

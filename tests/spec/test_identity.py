@@ -226,6 +226,7 @@ EXECUTED: list[tuple[str, Any]] = [
     ("loader", "pread"),
     ("resume_other_numerics", True),
     ("slurm", {"partition": "gpu", "time": "1:00"}),
+    ("spark", {"master": "local[2]"}),
     ("mpi", {"command": "mpirun -n {workers}"}),
     ("template", {"file": "job.sh", "submit": "qsub {script}"}),
 ]

@@ -29,7 +29,7 @@ EXTRAS: dict[str, Extra] = {
         {"PIL": "Pillow", "google_crc32c": "google-crc32c", "numba": "numba", "pooch": "pooch", "scipy": "scipy"},
         "preparing and fast loading of image data",
     ),
-    "spark": Extra({"pyspark": "pyspark", "pyarrow": "pyarrow"}, "work on Spark"),
+    "spark": Extra({"pyspark": "pyspark", "pyarrow": "pyarrow", "pandas": "pandas"}, "work on Spark"),
     "mpi": Extra({"mpich": "mpich"}, 'execute.launcher = "mpi", where no other mpiexec is installed'),
     "gpu": Extra({"pynvml": "nvidia-ml-py"}, "figures of GPU use and power"),
     "onnx": Extra(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -127,6 +128,7 @@ def work(
     ] = None,
     dense: Annotated[bool, typer.Option("--dense", help="Only dense networks; leave the tickets to others.")] = False,
     parent: Annotated[int | None, typer.Option("--parent", hidden=True)] = None,
+    told: Annotated[Path | None, typer.Option("--told", hidden=True)] = None,
 ) -> None:
     """Be a worker on a run directory: do what is ready, then end. Any number may work at once.
 
@@ -144,6 +146,8 @@ def work(
     with stopping(walltime) as stop:
         if parent is not None:
             threading.Thread(target=_end_with, args=(parent, stop), daemon=True).start()
+        if told is not None:
+            threading.Thread(target=_end_when_told, args=(told, stop), daemon=True).start()
         _work(here, stop, wait, dense)
     if job.inside() and stop.longest_save:
         here.measured("save", {"seconds": stop.longest_save})
@@ -191,6 +195,14 @@ def _end_with(parent: int, stop: threading.Event) -> None:
     while not stop.wait(1.0):
         if os.getppid() != parent:
             stop.set()
+
+
+def _end_when_told(file: Path, stop: threading.Event) -> None:
+    """A worker on another machine gets no signal: it ends when the file appears; a listing asks NFS's server anew."""
+    while not stop.wait(0.5):
+        with contextlib.suppress(OSError):
+            if file.name in os.listdir(file.parent):
+                stop.set()
 
 
 def logging_to(path: Path | None, *, quiet: bool) -> None:

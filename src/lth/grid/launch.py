@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Generator
 from threading import Event
 
-from lth.grid.launchers import LAUNCHERS, SUBMITTERS, group
+from lth.grid.launchers import GROUPS, LAUNCHERS, SUBMITTERS, group
 from lth.grid.sources import check_sources
 from lth.grid.status import status
 from lth.grid.stop import Stop, walltime
@@ -34,7 +34,7 @@ def launch(run: Run, doers: Callable[[], Do], stop: Event) -> None:
     check_sources(run)
     launcher = LAUNCHERS[execute.launcher]
     if execute.data_parallel > 1:
-        group.launch(run, doers, stop, launcher)
+        group.launch(run, doers, stop, launcher, GROUPS.get(execute.launcher, group.train))
     else:
         launcher(run, doers, stop)
 

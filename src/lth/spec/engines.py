@@ -1,4 +1,4 @@
-"""What the engines that start workers are told: the table `[execute.mpi]`."""
+"""What the engines that start workers are told: the tables `[execute.mpi]` and `[execute.spark]`."""
 
 from __future__ import annotations
 
@@ -34,3 +34,9 @@ class Mpi(Section):
     """The words that the worker's own command is put behind."""
 
     command: Command = "mpiexec -n {workers}"
+
+
+class Spark(Section):
+    """Where Spark runs: "local[2]", "spark://HOST:PORT", "yarn", "k8s://..."."""
+
+    master: Text = "local[*]"

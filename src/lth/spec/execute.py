@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from lth.spec.engines import Mpi
+from lth.spec.engines import Mpi, Spark
 from lth.spec.recipe import Section
 from lth.spec.slurm import Slurm
 from lth.spec.template import Template
@@ -16,7 +16,7 @@ from lth.spec.values import Count, Flag, Number, Whole
 class Execute(Section):
     """How the work is done; never changes results. The table of a launcher that is not chosen rests."""
 
-    launcher: Literal["local", "processes", "slurm", "mpi", "template"] = "local"
+    launcher: Literal["local", "processes", "slurm", "mpi", "spark", "template"] = "local"
     workers: Count | Literal["auto"] = "auto"
     tickets_per_worker: Count = 16
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -30,4 +30,5 @@ class Execute(Section):
     loader: Literal["auto", "mmap", "pread"] = "auto"
     slurm: Slurm = Slurm()
     mpi: Mpi = Mpi()
+    spark: Spark = Spark()
     template: Template | None = None

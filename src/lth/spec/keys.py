@@ -107,6 +107,7 @@ EXAMPLES: dict[str, Any] = {
     "execute.slurm.extra": ["--mail-type=END"],
     "execute.slurm.requeue": 20,
     "execute.mpi.command": "mpiexec -n {workers}",
+    "execute.spark.master": "local[4]",
     "execute.template.file": "submit.pbs",
     "execute.template.submit": "qsub {script}",
     "execute.template.cancel": "qdel {id}",

@@ -31,9 +31,10 @@ GRACE_SECONDS = 30.0  # for processes that have lost another one, and may wait f
 
 
 def launch(
-    run: Run, doers: Callable[[], Do], stop: Event, others: Callable[[Run, Callable[[], Do], Event], None]
-) -> None:
-    """Returns when the work is done or `stop` is set; a group does the dense networks, the launcher `others` the rest.
+    run: Run, doers: Callable[[], Do], stop: Event, others: Callable[[Run, Callable[[], Do], Event], None],
+    together: Callable[[Run, Event], None],
+) -> None:  # fmt: skip
+    """Returns when the work is done or `stop` is set; `together` does the dense networks, `others` the rest.
 
     They take turns, since they share the same cores or GPUs. Raises RunError where the group cannot
     start, or keeps dying without getting anything done.
@@ -43,7 +44,7 @@ def launch(
         dense = [unit for unit in units if isinstance(unit, Dense | Checkpoint)]
         elsewhere = run.claims().running()
         if any(unit.id not in elsewhere for unit in dense):
-            _train(run, stop)
+            together(run, stop)
         elif len(units) > len(dense):
             others(run, doers, stop)
         elif dense:
@@ -53,8 +54,8 @@ def launch(
             return
 
 
-def _train(run: Run, stop: Event) -> None:
-    """Starts the group, anew where a process of it dies."""
+def train(run: Run, stop: Event) -> None:
+    """Returns when a group of processes here has trained what is ready; it starts anew where one of them dies."""
     deaths, progress = 0, settled(run)
     while not stop.is_set():
         with tempfile.TemporaryDirectory(prefix="lth-") as folder:

@@ -1,0 +1,120 @@
+"""Dense networks trained by processes together on Spark: pyspark's TorchDistributor starts them."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING
+
+from lth.errors import LthError, MissingExtraError, RunError
+from lth.grid.launchers.executors import KEY, session_of, shared, told
+from lth.grid.launchers.worker import DEATHS_WITHOUT_PROGRESS, ERROR, settled
+from lth.runs.files import make_folder
+from lth.runs.run import Run
+from lth.spark.session import LOOPBACK, is_local
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+PACKAGES = ("pandas", "pyarrow")  # which TorchDistributor needs and pyspark does not bring
+GPUS = "spark.task.resource.gpu.amount"
+
+# What each process runs. To be told to end is no failure for Spark, and a wrong set-up is not to be tried again.
+SCRIPT = """\
+import os, sys
+os.environ.update({environment!r})
+sys.path.insert(0, {source!r})
+log = os.open({log!r} + "-" + os.environ["RANK"] + ".log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+os.dup2(log, 1)
+os.dup2(log, 2)
+from lth.cli.app import main
+sys.argv = ["lth", "work", {run!r}, "--told", {told!r}]
+try:
+    main()
+except SystemExit as end:
+    if end.code == 2:
+        open({failed!r}, "w").close()
+    if end.code not in (2, 3):
+        raise
+"""
+
+
+def train(run: Run, stop: Event) -> None:
+    """Returns when the dense networks that are ready are trained, or `stop` is set and they are saved.
+
+    Each process runs what `torchrun -m lth work` does. Raises MissingExtraError without pandas, RunError where
+    the set-up is wrong, and LthError where processes keep dying without getting anything done.
+    """
+    for package in PACKAGES:
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(package, "spark", "data-parallel training on Spark")
+    with session_of(run) as session, shared(run, session) as source, told(run, stop) as end:
+        _room(run, session)
+        deaths, progress = 0, settled(run)
+        while not stop.is_set():
+            try:
+                return _group(run, session, source, end)
+            except LthError as problem:
+                if stop.is_set():
+                    return
+                if problem.__cause__ is None:
+                    raise
+                deaths, progress, before = deaths + 1, settled(run), progress
+                deaths = 1 if progress > before else deaths
+                if deaths > DEATHS_WITHOUT_PROGRESS:
+                    raise
+
+
+def _room(run: Run, session: SparkSession) -> None:
+    """All processes must run at once; Spark itself would look for room ten minutes long."""
+    world, master = run.spec.execute.data_parallel, str(session.sparkContext.master)
+    if is_local(master) and session.sparkContext.defaultParallelism < world:
+        what = f"has fewer than the {world} tasks at once that execute.data_parallel needs"
+        raise LthError(what, at=KEY, value=run.spec.execute.spark.master, cure=f"Write local[{world}], or more.")
+
+
+def _group(run: Run, session: SparkSession, source: str, end: Path) -> None:
+    from pyspark.ml.torch.distributor import TorchDistributor
+
+    gpus = run.spec.execute.device != "cpu" and int(session.conf.get(GPUS, "0") or 0) > 0
+    with _script(run, session, source, end) as (script, failed, begins):
+        try:
+            with open(run.layout.logs / "spark-group.log", "a") as said, contextlib.redirect_stdout(said):
+                distributor = TorchDistributor(run.spec.execute.data_parallel, local_mode=False, use_gpu=gpus)
+                distributor.logger.setLevel("WARNING")
+                distributor.run(str(script))
+        except Exception as problem:  # of pyspark, Java or a process: there is no common one
+            if not failed.exists():
+                cure = f"See {run.layout.logs}/group-*.log, then run it again; what is done stays done."
+                what = f"processes that train together have ended: {_last_words(run, begins) or type(problem).__name__}"
+                raise LthError(what, at=KEY, cure=cure) from problem
+        if failed.exists():
+            raise RunError(_last_words(run, begins))
+
+
+@contextlib.contextmanager
+def _script(run: Run, session: SparkSession, source: str, end: Path) -> Iterator[tuple[Path, Path, dict[Path, int]]]:
+    """Lends the program of the processes, the file that says their set-up is wrong, and how long their logs are."""
+    logs, master = make_folder(run.layout.logs).resolve(), str(session.sparkContext.master)
+    script = logs / f".group-{secrets.token_hex(4)}.py"
+    failed = script.with_suffix(".failed")
+    here = is_local(master) or bool(LOOPBACK.fullmatch(master))
+    environment = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **({"GLOO_SOCKET_IFNAME": "lo"} if here else {})}
+    places = {"source": source, "log": str(logs / "group"), "run": str(run.path.resolve()), "told": str(end)}
+    script.write_text(SCRIPT.format(environment=environment, failed=str(failed), **places))
+    try:
+        yield script, failed, {path: path.stat().st_size for path in logs.glob("group-*.log")}
+    finally:
+        script.unlink(missing_ok=True)
+        failed.unlink(missing_ok=True)
+
+
+def _last_words(run: Run, begins: dict[Path, int]) -> str:
+    for log in sorted(run.layout.logs.resolve().glob("group-*.log")):
+        if errors := ERROR.findall(log.read_bytes()[begins.get(log, 0) :].decode(errors="replace")):
+            return errors[0]
+    return ""

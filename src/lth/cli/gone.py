@@ -30,9 +30,9 @@ def show_gone(run: Run) -> None:
     print("\nFiles of results that are gone:")
     for kind in (*HEAVY, "metrics"):
         if files := gone.get(kind):
-            networks = len({folder for folder, _ in files})
-            what = HEAVY.get(kind, "the training curve")
-            print(f"  {kind:<12} {_count(len(files), 'file')} of {_count(networks, 'network')}: {what}")
+            networks = _count(len({folder for folder, _ in files}), "network")
+            use = HEAVY.get(kind, "the training curve")
+            print(f"  {kind:<12} {_count(len(files), 'file')} of {networks}: {use}")
     for one in purges:
         print(f"Purged at {one['at']} ({', '.join(one['taken'])}); the archive is {_seen_from_here(one['archive'])}.")
     if not purges:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from engines.grid import check_whole, hashes, lth, write_spec
+from engines.grid import COUNTED, check_whole, environment, hashes, lth, write_spec
 from engines.require import require
 
 if TYPE_CHECKING:
@@ -53,3 +53,18 @@ def test_a_cluster_trains_them_too(spark_cluster: SparkCluster, together: dict[s
     done = lth("run", spec, "--into", run, "--here", *MICRO, env={**spark_cluster.environment, "PYTHONPATH": source})
     assert done.returncode == 0, done.stderr
     check_whole(run, together)
+
+
+def test_a_killed_process_takes_all_with_it_and_they_start_again(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    spec = write_spec(here, more="data_parallel = 2", model=COUNTED)
+    alone = lth("run", spec, "--into", here / "run", "--here", *MICRO, env=environment(here))
+    assert alone.returncode == 0, alone.stderr
+    spec = write_spec(there, "spark", more=TABLE.format(master="local[2,4]"), model=COUNTED)
+    done = lth("run", spec, "--into", there / "run", "--here", *MICRO, env=environment(there, DIES_AT="30"))
+    assert (there / "steps.died").exists()
+    assert done.returncode == 0, done.stderr
+    check_whole(there / "run", hashes(here / "run"))
+    assert not list((there / "run" / "logs").glob(".*"))

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 PACKAGES = ("pandas", "pyarrow")  # which TorchDistributor needs and pyspark does not bring
 GPUS = "spark.task.resource.gpu.amount"
 
-# What each process runs. To be told to end is no failure for Spark, and a wrong set-up is not to be tried again.
+# What each process runs. It leaves a file when it ends by itself, for TorchDistributor does not pass on torchrun's
+# exit code: to be told to end is no failure then, and a wrong set-up is not to be tried again.
 SCRIPT = """\
 import os, sys
 os.environ.update({environment!r})
@@ -36,10 +37,9 @@ sys.argv = ["lth", "work", {run!r}, "--told", {told!r}]
 try:
     main()
 except SystemExit as end:
-    if end.code == 2:
-        open({failed!r}, "w").close()
-    if end.code not in (2, 3):
+    if end.code not in (0, 2, 3):
         raise
+    open({script!r} + (".failed" if end.code == 2 else ".ended-" + os.environ["RANK"]), "w").close()
 """
 
 
@@ -81,36 +81,39 @@ def _group(run: Run, session: SparkSession, source: str, end: Path) -> None:
     from pyspark.ml.torch.distributor import TorchDistributor
 
     gpus = run.spec.execute.device != "cpu" and int(session.conf.get(GPUS, "0") or 0) > 0
-    with _script(run, session, source, end) as (script, failed, begins):
+    world, died = run.spec.execute.data_parallel, None
+    with _script(run, session, source, end) as (script, begins):
         try:
             with open(run.layout.logs / "spark-group.log", "a") as said, contextlib.redirect_stdout(said):
-                distributor = TorchDistributor(run.spec.execute.data_parallel, local_mode=False, use_gpu=gpus)
+                distributor = TorchDistributor(world, local_mode=False, use_gpu=gpus)
                 distributor.logger.setLevel("WARNING")
                 distributor.run(str(script))
         except Exception as problem:  # of pyspark, Java or a process: there is no common one
-            if not failed.exists():
-                cure = f"See {run.layout.logs}/group-*.log, then run it again; what is done stays done."
-                what = f"processes that train together have ended: {_last_words(run, begins) or type(problem).__name__}"
-                raise LthError(what, at=KEY, cure=cure) from problem
-        if failed.exists():
+            died = problem
+        left = {path.suffix for path in script.parent.glob(f"{script.name}.*")}
+        if ".failed" in left:
             raise RunError(_last_words(run, begins))
+        if died or len(left) < world:
+            died = died or ChildProcessError(f"only {len(left)} of {world} ended by themselves")
+            cure = f"See {run.layout.logs}/group-*.log, then run it again; what is done stays done."
+            what = f"processes that train together have ended: {_last_words(run, begins) or died}"
+            raise LthError(what, at=KEY, cure=cure) from died
 
 
 @contextlib.contextmanager
-def _script(run: Run, session: SparkSession, source: str, end: Path) -> Iterator[tuple[Path, Path, dict[Path, int]]]:
-    """Lends the program of the processes, the file that says their set-up is wrong, and how long their logs are."""
+def _script(run: Run, session: SparkSession, source: str, end: Path) -> Iterator[tuple[Path, dict[Path, int]]]:
+    """Lends the program of the processes, beside which they leave files, and how long their logs are."""
     logs, master = make_folder(run.layout.logs).resolve(), str(session.sparkContext.master)
     script = logs / f".group-{secrets.token_hex(4)}.py"
-    failed = script.with_suffix(".failed")
     here = is_local(master) or bool(LOOPBACK.fullmatch(master))
     environment = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **({"GLOO_SOCKET_IFNAME": "lo"} if here else {})}
     places = {"source": source, "log": str(logs / "group"), "run": str(run.path.resolve()), "told": str(end)}
-    script.write_text(SCRIPT.format(environment=environment, failed=str(failed), **places))
+    script.write_text(SCRIPT.format(environment=environment, script=str(script), **places))
     try:
-        yield script, failed, {path: path.stat().st_size for path in logs.glob("group-*.log")}
+        yield script, {path: path.stat().st_size for path in logs.glob("group-*.log")}
     finally:
-        script.unlink(missing_ok=True)
-        failed.unlink(missing_ok=True)
+        for path in logs.glob(f"{script.name}*"):
+            path.unlink(missing_ok=True)
 
 
 def _last_words(run: Run, begins: dict[Path, int]) -> str:

@@ -26,6 +26,8 @@ PAGES = (
     "docs/data-care.md",
     "docs/data-spark.md",
     "docs/clusters.md",
+    "docs/mpi.md",
+    "docs/spark-grid.md",
 )
 BLOCK = re.compile(r"```console\n(.*?)```", re.S)
 WRITE = os.environ.get("LTH_WRITE_DOCS") == "1"
@@ -51,12 +53,11 @@ def shown(block: str) -> list[Shown]:
 
 
 def run(command: str, folder: Path) -> tuple[int, str]:
-    """Returns exit code and output (stderr where stdout is empty) of a shell command."""
+    """Returns exit code (of a pipe: of the last part that failed) and output, stderr where a failure has no other."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "COLUMNS": "120"}
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=900
-    )
+    shell = ["bash", "-o", "pipefail", "-c", command]
+    done = subprocess.run(shell, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
     return done.returncode, done.stdout or (done.stderr if done.returncode else "")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -20,10 +21,10 @@ TABLE = '[execute.slurm]\ntime = "{time}"\n'
 class World:
     """A run on a cluster, of the network that notes its steps."""
 
-    def __init__(self, slurm: SlurmCluster, folder: Path, *, time: str = "10", **more: str):
+    def __init__(self, slurm: SlurmCluster, folder: Path, *, time: str = "10", table: str = "", **more: str):
         self.slurm, self.folder, self.run = slurm, folder, folder / "run"
         self.environment = {**slurm.environment, **environment(folder, **more)}
-        self.spec = write_spec(folder, "slurm", model=COUNTED, epochs=10, more=TABLE.format(time=time))
+        self.spec = write_spec(folder, "slurm", model=COUNTED, epochs=10, more=TABLE.format(time=time) + table)
 
     def start(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Returns the finished command that submits."""
@@ -132,6 +133,60 @@ def test_where_requeueing_is_forbidden_another_job_follows(undisturbed_counted: 
         assert done.returncode == 0, done.stderr + world.said()
         world.wait()
         check_whole(world.run, undisturbed_counted)
+
+
+def test_a_task_of_two_workers_is_queued_again_though_one_has_ended(
+    slurm: SlurmCluster, whole: dict[str, str], tmp_path: Path
+) -> None:
+    """The dense network keeps one worker busy, and the other ends at once."""
+    world = World(slurm, tmp_path, table="workers_per_task = 2\n", STEP_SECONDS="0.03")
+    world.submit()
+    world.training()
+    dense = slurm.ask("squeue", "-h", "-t", "R", "-o", "%A").split()[0]
+    slurm.ask("scancel", "--signal=USR1", dense)
+    slurm.wait_until(lambda: "is queued again" in world.said())
+    done = world.start("--wait")
+    assert done.returncode == 0, done.stderr + world.said()
+    world.wait()
+    check_whole(world.run, whole)
+
+
+def test_a_time_limit_shorter_than_the_work(slurm: SlurmCluster, whole: dict[str, str], tmp_path: Path) -> None:
+    """Workers save before a limit of one minute, and go on in the next job; nobody looks after them."""
+    world = World(slurm, tmp_path, time="1", STEP_SECONDS="0.1")
+    world.submit()
+    world.wait()
+    assert "the walltime ends in" in world.said()
+    assert "is queued again" in world.said()
+    check_whole(world.run, whole)
+
+
+REFUSING = """#!/bin/sh
+# A site where a user may have {most} jobs.
+wanted=1
+for word in "$@"; do case $word in --array=0-*) wanted=$((${{word#--array=0-}} + 1)) ;; esac; done
+if [ $(($(squeue -h -r | wc -l) + wanted)) -gt {most} ]; then
+    echo "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy" >&2
+    exit 1
+fi
+exec {sbatch} "$@"
+"""
+
+
+def test_a_limit_of_jobs_that_the_dense_networks_use_up(slurm: SlurmCluster, tmp_path: Path) -> None:
+    """Four dense networks take all places: the last of them calls for workers when there is room again."""
+    wrapper = tmp_path / "bin" / "sbatch"
+    wrapper.parent.mkdir()
+    wrapper.write_text(REFUSING.format(most=4, sbatch=shutil.which("sbatch")))
+    wrapper.chmod(0o755)
+    world = World(slurm, tmp_path, PATH=f"{wrapper.parent}:{os.environ['PATH']}")
+    world.spec.write_text(world.spec.read_text().replace('name = "twelve"', 'name = "twelve"\nseeds = [0, 1, 2, 3]'))
+    slurm.wait_until(lambda: not slurm.ask("squeue", "-h"))
+    done = world.start()
+    assert "no workers were taken" in done.stdout, done.stdout + done.stderr
+    world.wait()
+    seen = json.loads(lth("status", world.run, "--json", env=world.environment).stdout)
+    assert (seen["done"], seen["waiting"], seen["failed"]) == (40, 0, 0), world.said()
 
 
 def test_status_of_a_run_whose_cluster_is_out_of_reach(slurm: SlurmCluster, tmp_path: Path) -> None:

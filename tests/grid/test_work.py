@@ -3,11 +3,13 @@ only the kinds of work it was lent, failures written down."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import weakref
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from threading import Event
 
@@ -18,6 +20,7 @@ from lth.errors import DataError, TrainingError
 from lth.grid.next import ready, wanted
 from lth.grid.unit import Cell, Checkpoint, Dense, Finish
 from lth.grid.work import Do, DoesNotFit, Outcome, claim_batch, loop, out_of_memory
+from lth.runs.claim import Owner
 from lth.runs.run import Run, start_run
 
 
@@ -71,6 +74,17 @@ def test_a_share_leaves_work_for_the_other_workers(tmp_path: Path) -> None:
         assert [unit.id for unit in (*one, *two)] == ["dense-seed0", "dense-seed1"]
     loop(run, doers(run, batches), Event())
     assert max(map(len, batches)) == 4, "12 cells are ready for 3 workers"
+
+
+def test_free_units_come_before_those_whose_holder_died_and_living_holders_keep_theirs(tmp_path: Path) -> None:
+    run = a_run(tmp_path, seeds=[0, 1, 2])
+    gone = {**asdict(Owner.here()), "started": "before this process"}
+    do = doers(run, [])
+    with run.claims() as living, run.claims() as mine:
+        assert living.take("dense-seed1")
+        (run.layout.claims / "dense-seed0").write_text(json.dumps(gone))
+        batches = [claim_batch(run, mine, do, 16) for _ in range(3)]
+        assert [[unit.id for unit in batch] for batch in batches] == [["dense-seed2"], ["dense-seed0"], []]
 
 
 def test_a_diverging_unit_is_not_tried_again_and_its_step_is_on_record(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_random_mask_spreads_evenly_over_layers():
     assert abs(int(random_mask(BIG, 0).tensors["a"].sum()) - 184) < 53
 
 
-def test_places_are_uniform_within_a_layer():
+def test_devices_are_uniform_within_a_layer():
     halves = [int(shuffled_mask(BIG, seed).tensors["a"][0, :2000].sum()) for seed in range(20)]
     assert abs(sum(halves) - 4000) < 5 * (20 * 90) ** 0.5
 

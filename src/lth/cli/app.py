@@ -17,10 +17,10 @@ from lth.cli.plan import plan
 from lth.cli.repro import repro
 from lth.cli.stability import stability
 from lth.cli.ticket import app as ticket
+from lth.endings import DONE, INCOMPLETE, USAGE
 from lth.errors import LthError
 from lth.version import __version__
 
-DONE, FAILURES, USAGE, INCOMPLETE = 0, 1, 2, 3
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 app = typer.Typer(

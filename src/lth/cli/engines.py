@@ -75,8 +75,9 @@ MPI_BLOCKS = 'launcher = "mpi", mpiexec lth work RUN'
 MPI_CURE = "Install one with: pip install 'lth[mpi]', or load your cluster's module"
 RANK = """
 import os
-names = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
-print("rank", next((os.environ[name] for name in names if name in os.environ), "unknown"), flush=True)
+from lth.grid.place import place
+stands = place(os.environ)
+print("rank", stands.rank if stands else "unknown", flush=True)
 """
 
 

@@ -153,7 +153,7 @@ def work(
         here.measured("save", {"seconds": stop.longest_save})
     if stop.is_set() and not status(here).complete:
         if job.inside() and stop.warned:
-            job.again(here, stop.longest_save)
+            job.start_again(here, stop.longest_save)
         stands = place(os.environ)
         if not (stands and stands.under_mpi):  # some mpiexec kill all ranks where one ends with another code than 0
             raise typer.Exit(3)
@@ -175,7 +175,7 @@ def _work(here: Run, stop: threading.Event, wait: bool, dense: bool) -> None:
                     told = "dense networks are left to: torchrun --nproc-per-node %d -m lth work %s"
                     logging.getLogger("lth").info(told, world, here.path)
                 do = {kind: one for kind, one in doers(here, stop).items() if not dense or kind in (Dense, Checkpoint)}
-                return loop(here, do, stop, wait=wait, call_workers=None if dense else more)
+                return loop(here, do, stop, wait=wait, call_workers=more)
             if not group.first:
                 logging.getLogger("lth").setLevel("WARNING")
             work_together(here, doers(here, stop, group), stop, group, wait=wait)

@@ -13,9 +13,9 @@ from threading import Event
 from typing import Any
 
 from lth.errors import DataError, LthError, MissingExtraError, ModelError, RunError, SpecError, TrainingError
+from lth.grid.devices import SHARERS, WORKERS, cores_here, gpus
 from lth.grid.next import ready
 from lth.grid.place import place
-from lth.grid.places import SHARERS, WORKERS, cores_here, gpus
 from lth.grid.unit import Cell, Unit
 from lth.runs.attempt import clear_orphans, new_attempt
 from lth.runs.claim import Claims
@@ -76,11 +76,23 @@ def loop(
 def claim_batch(run: Run, claims: Claims, do: Do, most: int) -> list[Unit]:
     """Returns at most `most` units of the kinds in `do` that this worker has claimed, all of one data stream.
 
-    It takes no more than a fair share of what is ready. A unit whose worker has died is taken alone, so that
+    It takes no more than a fair share of what is ready. Others' claims are looked into only where nothing free is
+    left, so a look costs the same however many are at work. A unit whose worker has died is taken alone, so that
     of those that were with it only the one to blame dies again.
     """
-    units = _ready(run, do)
+    units, claimed = _ready(run, do), claims.listed()
     most = min(most, max(1, math.ceil(len(units) / worker_count(run))))
+    batch = _pick(run, claims, [unit for unit in units if unit.id not in claimed], most)
+    batch = batch or _pick(run, claims, [unit for unit in units if unit.id in claimed], most)
+    fresh = run.results()  # another worker may have published between the look and the claim
+    for unit in [unit for unit in batch if fresh.settled(unit.id)]:
+        claims.release(unit.id)
+        batch.remove(unit)
+    return batch
+
+
+def _pick(run: Run, claims: Claims, units: Sequence[Unit], most: int) -> list[Unit]:
+    """Returns the units that this worker has claimed, of one data stream, in their order."""
     batch: list[Unit] = []
     for unit in units:
         if batch and (stream_of(unit) != stream_of(batch[0]) or len(batch) >= most):
@@ -88,10 +100,6 @@ def claim_batch(run: Run, claims: Claims, do: Do, most: int) -> list[Unit]:
         if len(batch) < most and not (batch and unit.folder in run.fatal) and _take(run, claims, unit, bool(batch)):
             batch.append(unit)
             most = 1 if unit.folder in run.fatal else most
-    fresh = run.results()  # another worker may have published between the look and the claim
-    for unit in [unit for unit in batch if fresh.settled(unit.id)]:
-        claims.release(unit.id)
-        batch.remove(unit)
     return batch
 
 

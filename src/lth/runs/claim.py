@@ -79,10 +79,13 @@ class Claims:
         self.held.discard(path)
         path.unlink(missing_ok=True)
 
+    def listed(self) -> set[str]:
+        """Returns the ids of the units that have a claim, whether or not its holder is still there: one listing."""
+        return {name for name in os.listdir(self.folder) if not name.startswith(".")}
+
     def running(self) -> list[str]:
         """Returns the ids of the units that somebody is working on."""
-        names = [name for name in os.listdir(self.folder) if not name.startswith(".")]
-        return sorted(name for name in names if not self._abandoned(self.folder / name))
+        return sorted(name for name in self.listed() if not self._abandoned(self.folder / name))
 
     def _abandoned(self, path: Path) -> bool:
         if (content := _content(path)) is None:

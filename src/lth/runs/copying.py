@@ -27,7 +27,7 @@ def take_over(one: Published, source: Path, target: Path) -> bool:
     gone = set(one.missing(source))
     for name, sha256 in one.files.items():
         path = one.attempt(source) / name
-        if name not in gone and sha256_of_file(path) != sha256:
+        if name not in gone and _sha256(path) != sha256:
             raise RunError("the file is not the one its result.json names (sha256 differs)", at=path, cure=DAMAGED)
     for name in sorted(one.files.keys() - gone):
         bring(one.attempt(source) / name, one.attempt(target) / name)
@@ -59,10 +59,6 @@ def bring(source: Path, target: Path) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def sha256_of_file(path: Path) -> str:
-    """Returns the hexadecimal sha256 of a file of any size."""
-    digest = hashlib.sha256()
+def _sha256(path: Path) -> str:
     with open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

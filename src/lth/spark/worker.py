@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from lth.endings import ENDED, USAGE, last_words
 from lth.errors import LthError
 
-SETUP_FAILED = 2  # exit codes of `lth work`
-ENDED = (0, 3)
-ERROR = re.compile(r"^error: (.*(?:\n .*)*)", re.M)
 GROUP = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # of nobody's group, unless torchrun says so
 
 
@@ -49,9 +46,8 @@ def work(task: Task) -> int:
         )
     if code in ENDED:
         return code
-    text = log.read_bytes()[begins:].decode(errors="replace").strip()
-    said = (ERROR.findall(text) or [text.rpartition("\n")[2] or "it said nothing"])[-1]
-    if code == SETUP_FAILED:
+    said = last_words(log.read_bytes()[begins:].decode(errors="replace"))
+    if code == USAGE:
         raise LthError(said, at=f"a worker on {socket.gethostname()}")
     raise ChildProcessError(f"a worker on {socket.gethostname()} died, exit code {code}: {said}")
 

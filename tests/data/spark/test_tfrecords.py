@@ -49,7 +49,7 @@ def spark(local_spark: SparkSession) -> SparkSession:
     return local_spark
 
 
-def test_places_are_those_of_the_local_walk(spark: SparkSession, records: Path):
+def test_devices_are_those_of_the_local_walk(spark: SparkSession, records: Path):
     files = sorted(map(str, records.glob("train*")))
     for there, here in zip(record_spans_of(spark, files), map(record_spans, files), strict=True):
         np.testing.assert_array_equal(there, here)

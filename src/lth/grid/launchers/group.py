@@ -11,17 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
 
+from lth.endings import ENDED, USAGE
 from lth.errors import RunError
-from lth.grid.launchers.worker import (
-    DEATHS_WITHOUT_PROGRESS,
-    ENDED,
-    LOOK_SECONDS,
-    SETUP_FAILED,
-    Worker,
-    end,
-    settled,
-    start,
-)
+from lth.grid.launchers.worker import LOOK_SECONDS, Deaths, Worker, end, settled, start
 from lth.grid.next import ready
 from lth.grid.unit import Checkpoint, Dense
 from lth.grid.work import Do
@@ -56,18 +48,16 @@ def launch(
 
 def train(run: Run, stop: Event) -> None:
     """Returns when a group of processes here has trained what is ready; it starts anew where one of them dies."""
-    deaths, progress = 0, settled(run)
+    deaths = Deaths(run)
     while not stop.is_set():
         with tempfile.TemporaryDirectory(prefix="lth-") as folder:
             workers = _start(run, Path(folder))
             culprit = _wait(workers, stop)
         if culprit is None:
             return
-        if culprit.process.returncode == SETUP_FAILED:
+        if culprit.process.returncode == USAGE:
             raise RunError(culprit.last_words())
-        deaths, progress, before = deaths + 1, settled(run), progress
-        deaths = 1 if progress > before else deaths
-        if deaths > DEATHS_WITHOUT_PROGRESS:
+        if deaths.too_many():
             what = f"processes that train together keep dying: {culprit.last_words()}"
             raise RunError(what, at=culprit.log, value=f"exit code {culprit.process.returncode}")
 

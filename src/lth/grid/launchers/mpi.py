@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
+from lth.endings import USAGE
 from lth.errors import MissingExtraError, RunError
-from lth.grid.launchers.worker import DEATHS_WITHOUT_PROGRESS, LOOK_SECONDS, SETUP_FAILED, Worker, settled
+from lth.grid.launchers.worker import LOOK_SECONDS, Deaths, Worker
 from lth.grid.place import NAMES
 from lth.grid.work import Do, worker_count
 from lth.runs.files import make_folder
@@ -33,7 +34,7 @@ def launch(run: Run, _: Callable[[], Do], stop: Event) -> None:
     A rank that dies takes all others with it: they are started again as long as they get something done.
     Raises MissingExtraError without mpiexec, RunError where it cannot start workers, or they keep dying.
     """
-    words, deaths, progress = command(run), 0, settled(run)
+    words, deaths = command(run), Deaths(run)
     while not stop.is_set():
         ranks = _start(run, words)
         try:
@@ -44,15 +45,13 @@ def launch(run: Run, _: Callable[[], Do], stop: Event) -> None:
         code = ranks.process.returncode
         if code == 0 or stop.is_set():
             return
-        said = ranks.log.read_bytes()[ranks.begins :].decode(errors="replace")
+        said = ranks.said()
         if BEGINS not in said:
             cure = f"Try the command by itself, or change it: {KEY}."
             raise RunError(f"it started no worker: {_reason(said)}", at=KEY, value=shlex.join(words), cure=cure)
-        if code == SETUP_FAILED:
+        if code == USAGE:
             raise RunError(ranks.last_words())
-        deaths, progress, before = deaths + 1, settled(run), progress
-        deaths = 1 if progress > before else deaths
-        if deaths > DEATHS_WITHOUT_PROGRESS:
+        if deaths.too_many():
             raise RunError(f"ranks keep dying: {_reason(said)}", at=ranks.log, value=f"exit code {code}")
 
 

@@ -6,18 +6,10 @@ import math
 from collections.abc import Callable
 from threading import Event
 
+from lth.endings import ENDED, USAGE
 from lth.errors import RunError
-from lth.grid.launchers.worker import (
-    DEATHS_WITHOUT_PROGRESS,
-    ENDED,
-    LOOK_SECONDS,
-    SETUP_FAILED,
-    Worker,
-    end,
-    settled,
-    start,
-)
-from lth.grid.places import SHARERS, WORKERS, core_groups, cores_here
+from lth.grid.devices import SHARERS, WORKERS, core_groups, cores_here
+from lth.grid.launchers.worker import LOOK_SECONDS, Deaths, Worker, end, start
 from lth.grid.work import Do, gpus_of, worker_count
 from lth.runs.run import Run
 
@@ -29,7 +21,7 @@ def launch(run: Run, _: Callable[[], Do], stop: Event) -> None:
     """
     count = worker_count(run)
     workers = {number: _start(run, number, count) for number in range(1, count + 1)}
-    deaths, progress = 0, settled(run)
+    deaths = Deaths(run)
     try:
         while workers and not stop.wait(LOOK_SECONDS) and not stop.is_set():
             for number, worker in list(workers.items()):
@@ -37,12 +29,10 @@ def launch(run: Run, _: Callable[[], Do], stop: Event) -> None:
                 if code is None:
                     continue
                 del workers[number]
-                if code == SETUP_FAILED:
+                if code == USAGE:
                     raise RunError(worker.last_words())
                 if code not in ENDED:
-                    deaths, progress, before = deaths + 1, settled(run), progress
-                    deaths = 1 if progress > before else deaths
-                    if deaths > DEATHS_WITHOUT_PROGRESS:
+                    if deaths.too_many():
                         raise RunError(f"workers keep dying: {worker.last_words()}", at=worker.log)
                     workers[number] = _start(run, number, count)
     finally:

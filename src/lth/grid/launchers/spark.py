@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lth.errors import LthError
 from lth.grid.launchers.executors import session_of, shared, told
-from lth.grid.launchers.worker import DEATHS_WITHOUT_PROGRESS, settled
+from lth.grid.launchers.worker import Deaths
 from lth.grid.work import Do, worker_count
 from lth.runs.files import make_folder
 from lth.runs.run import Run
@@ -27,16 +27,13 @@ def launch(run: Run, _: Callable[[], Do], stop: Event) -> None:
     and where workers keep dying without getting anything done.
     """
     with session_of(run) as session, shared(run, session) as source, told(run, stop) as end:
-        deaths, progress = 0, settled(run)
+        deaths = Deaths(run)
         while not stop.is_set():
             try:
                 return _job(run, session, source, end)
             except LthError as problem:
-                if problem.__cause__ is None:  # what a worker says of its set-up; no second try would mend it
-                    raise
-                deaths, progress, before = deaths + 1, settled(run), progress
-                deaths = 1 if progress > before else deaths
-                if deaths > DEATHS_WITHOUT_PROGRESS:
+                set_up = problem.__cause__ is None  # what a worker says of it; no second try would mend it
+                if set_up or deaths.too_many():
                     raise
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
+from lth.endings import errors_in
 from lth.errors import LthError, MissingExtraError, RunError
 from lth.grid.launchers.executors import KEY, session_of, shared, told
-from lth.grid.launchers.worker import DEATHS_WITHOUT_PROGRESS, ERROR, settled
+from lth.grid.launchers.worker import Deaths
 from lth.runs.files import make_folder
 from lth.runs.run import Run
 from lth.spark.session import LOOPBACK, is_local
@@ -54,18 +55,14 @@ def train(run: Run, stop: Event) -> None:
             raise MissingExtraError(package, "spark", "data-parallel training on Spark")
     with session_of(run) as session, shared(run, session) as source, told(run, stop) as end:
         _room(run, session)
-        deaths, progress = 0, settled(run)
+        deaths = Deaths(run)
         while not stop.is_set():
             try:
                 return _group(run, session, source, end)
             except LthError as problem:
                 if stop.is_set():
                     return
-                if problem.__cause__ is None:
-                    raise
-                deaths, progress, before = deaths + 1, settled(run), progress
-                deaths = 1 if progress > before else deaths
-                if deaths > DEATHS_WITHOUT_PROGRESS:
+                if problem.__cause__ is None or deaths.too_many():
                     raise
 
 
@@ -118,6 +115,6 @@ def _script(run: Run, session: SparkSession, source: str, end: Path) -> Iterator
 
 def _last_words(run: Run, begins: dict[Path, int]) -> str:
     for log in sorted(run.layout.logs.resolve().glob("group-*.log")):
-        if errors := ERROR.findall(log.read_bytes()[begins.get(log, 0) :].decode(errors="replace")):
+        if errors := errors_in(log.read_bytes()[begins.get(log, 0) :].decode(errors="replace")):
             return errors[0]
     return ""

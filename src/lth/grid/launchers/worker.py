@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -12,14 +11,12 @@ from collections.abc import Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lth.endings import last_words
 from lth.runs.files import make_folder
 from lth.runs.run import Run
 
 LOOK_SECONDS = 0.2
 DEATHS_WITHOUT_PROGRESS = 5
-SETUP_FAILED = 2  # exit codes
-ENDED = (0, 3)  # all done, or told to end: by hand, or by its walltime
-ERROR = re.compile(r"^error: (.*(?:\n .*)*)", re.M)  # a second line is indented
 
 
 @dataclass(frozen=True)
@@ -32,9 +29,24 @@ class Worker:
 
     def last_words(self) -> str:
         """Returns what the worker said last: its error, or else the last line of its output."""
-        text = self.log.read_bytes()[self.begins :].decode(errors="replace").strip()
-        errors = ERROR.findall(text)
-        return errors[-1] if errors else text.rpartition("\n")[2] or "it said nothing"
+        return last_words(self.said())
+
+    def said(self) -> str:
+        """Returns all that the worker said."""
+        return self.log.read_bytes()[self.begins :].decode(errors="replace")
+
+
+class Deaths:
+    """Deaths of the workers of a run, counted since they last got something done."""
+
+    def __init__(self, run: Run):
+        self.run, self._count, self._settled = run, 0, settled(run)
+
+    def too_many(self) -> bool:
+        """Returns whether workers keep dying, with one more death now: five without getting anything done pass."""
+        before, self._settled = self._settled, settled(self.run)
+        self._count = 1 if self._settled > before else self._count + 1
+        return self._count > DEATHS_WITHOUT_PROGRESS
 
 
 def start(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import time
 
 from lth.grid.next import ready, wanted
@@ -31,7 +30,7 @@ def task() -> str:
     return f"{array}_{number}" if array and number else os.environ["SLURM_JOB_ID"]
 
 
-def again(run: Run, save_seconds: float) -> None:
+def start_again(run: Run, save_seconds: float) -> None:
     """Returns nothing; has this task started once more: requeued, or where that is forbidden followed by another.
 
     Of several workers of a task the first one that was stopped does so, when the others have had as long to save as it
@@ -66,15 +65,17 @@ def _follow(run: Run, times: int) -> str:
 def call_workers(run: Run) -> None:
     """Returns nothing; submits workers where more units are ready than this run has tasks, once for each stage.
 
-    A stage is known by what is ready. Where a job may not submit, the work is done by those that are there.
+    A stage is known by how many units are: they grow when one begins, and only then. Where a job may not submit, the
+    work is done by those that are there.
     """
-    units = ready(run.spec, run.results())
+    results = run.results()
+    units = ready(run.spec, results)
     try:
         short = tasks_of(run, len(units)) - len(jobs(run))
         if short < 1:
             return
-        stage = run.layout.slurm / f"stage-{mark(run)}-{_stage(run)}"
-        if not publish_first(stage, f"{task()} {secrets.token_hex(4)}\n"):
+        stage = run.layout.slurm / f"stage-{len(wanted(run.spec, results))}"
+        if not publish_first(stage, f"{task()}\n"):
             return
         try:
             sent = send(run, "workers", short, ["--parsable"])
@@ -84,8 +85,3 @@ def call_workers(run: Run) -> None:
         log.info("%d units are ready: job %s, %d more tasks", len(units), sent, short)
     except SlurmError as problem:
         log.info("no more workers can be called from here: %s", problem)
-
-
-def _stage(run: Run) -> int:
-    """How many units are known: it grows when a stage begins, and only then."""
-    return len(wanted(run.spec, run.results()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +12,6 @@ from lth.errors import RunError
 from lth.grid.slurm.command import PATIENCE, ask
 from lth.grid.slurm.script import mark
 from lth.runs.files import read_json, write_json
-from lth.runs.layout import Layout
 from lth.runs.run import Run
 
 KEEP_SECONDS = 60.0
@@ -36,7 +34,7 @@ def jobs(run: Run, keep_seconds: float = KEEP_SECONDS, patience: float = PATIENC
 
     Raises SlurmError where squeue cannot be asked.
     """
-    cache = Layout(run.path).slurm / "queue.json"
+    cache = run.layout.slurm / "queue.json"
     try:
         known = read_json(cache, "") if cache.exists() else {}
         if 0 <= time.time() - float(known.get("asked_at", 0)) < keep_seconds:
@@ -67,8 +65,3 @@ def summary(found: Sequence[Job]) -> str:
         why = f" ({', '.join(reasons)})" if reasons else ""
         parts.append(f"{count} {state.lower()}{where}{why}")
     return "; ".join(parts) or "none"
-
-
-def as_lines(rows: Sequence[dict[str, object]]) -> str:
-    """Returns the rows as JSON lines."""
-    return "".join(json.dumps(row) + "\n" for row in rows)

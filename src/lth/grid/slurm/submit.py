@@ -13,7 +13,7 @@ from lth.grid.slurm.queue import jobs, summary
 from lth.grid.slurm.script import script
 from lth.grid.unit import Dense, Finish
 from lth.grid.work import worker_count
-from lth.runs.files import atomic_write, make_folder
+from lth.runs.files import atomic_write, jsonl, make_folder
 from lth.runs.run import Run, now
 
 USUAL_ARRAY = 1001
@@ -32,7 +32,8 @@ def missing(run: Run) -> Missing:
     results = run.results()
     left = [unit for unit in wanted(run.spec, results) if not results.settled(unit.id)]
     dense = sum(isinstance(unit, Dense) for unit in left)
-    return Missing(dense, len(left) - any(isinstance(unit, Finish) for unit in left) or len(left))
+    networks = [unit for unit in left if not isinstance(unit, Finish)]
+    return Missing(dense, len(networks or left))  # the closing unit is done by whoever is there last
 
 
 def submit(run: Run, dry_run: bool) -> list[str]:
@@ -56,7 +57,9 @@ def submit(run: Run, dry_run: bool) -> list[str]:
             continue
         ids = list(_arrays(run, what, tasks, options, lines))
         if what == "workers" and not ids:
-            lines.append("no workers were taken: when the dense networks are done, run the same command again")
+            lines.append(
+                "no workers were taken; the dense networks' jobs call for some when there is room, or run this again"
+            )
         after = after or ids
     (run.layout.slurm / "queue.json").unlink(missing_ok=True)  # it is out of date
     return [*lines, *([] if dry_run else _next(run))]
@@ -112,8 +115,8 @@ def send(run: Run, what: str, tasks: int, options: list[str], environment: dict[
     path = run.layout.slurm / f"{what}.sh"
     told = ask("sbatch", *options, f"--array=0-{tasks - 1}", str(path), environment=environment)
     job = told.strip().partition(";")[0]
-    with open(run.layout.slurm / "jobs.txt", "a") as record:
-        record.write(f"{now()} {job} {what} {tasks}\n")
+    with open(run.layout.slurm / "jobs.jsonl", "a") as record:
+        record.write(jsonl([{"at": now(), "id": job, "script": path.name, "tasks": tasks}]))
     return job
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from grid.worlds import small_spec
 
+from lth.grid.devices import core_groups, cores_here, gpus, listed
 from lth.grid.launchers.worker import _on
-from lth.grid.places import core_groups, cores_here, gpus, listed
 from lth.grid.work import worker_count, workers_here
 from lth.runs.run import start_run
 

@@ -52,13 +52,14 @@ def shown(block: str) -> list[Shown]:
     return found
 
 
-def run(command: str, folder: Path) -> tuple[int, str]:
-    """Returns exit code (of a pipe: of the last part that failed) and output, stderr where a failure has no other."""
+def run(command: str, folder: Path) -> tuple[int, str, str]:
+    """Returns exit code, output (stderr where a failure has no other) and stderr of a shell command."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "COLUMNS": "120"}
-    shell = ["bash", "-o", "pipefail", "-c", command]
-    done = subprocess.run(shell, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
-    return done.returncode, done.stdout or (done.stderr if done.returncode else "")
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=900
+    )
+    return done.returncode, done.stdout or (done.stderr if done.returncode else ""), done.stderr
 
 
 def masked(text: str) -> str:
@@ -87,10 +88,10 @@ def test_every_command_of_the_page_runs_and_prints_what_is_shown(page: str, work
     for block in blocks:
         written = ""
         for one in shown(block):
-            code, output = run(one.command, workplace)
+            code, output, error = run(one.command, workplace)
             assert code == one.code, f"{one.command}\n{output}"
             written += f"$ {one.command}\n{output if one.output or WRITE else ''}"
-            assert WRITE or not one.output or masked(output) == masked(one.output), one.command
+            assert WRITE or not one.output or masked(output) == masked(one.output), f"{one.command}\n{error}"
         if WRITE:
             text = text.replace(f"```console\n{block}```", f"```console\n{written}```")
     if WRITE:

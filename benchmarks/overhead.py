@@ -22,7 +22,6 @@ from threading import Event
 from typing import Any
 
 from hardware import describe
-
 from lth.grid.next import ready, wanted
 from lth.grid.unit import Cell, Dense, Finish
 from lth.grid.work import Outcome, loop

@@ -174,8 +174,13 @@ def _work(here: Run, stop: threading.Event, wait: bool, dense: bool) -> None:
                 if (world := here.spec.execute.data_parallel) > 1:
                     told = "dense networks are left to: torchrun --nproc-per-node %d -m lth work %s"
                     logging.getLogger("lth").info(told, world, here.path)
-                do = {kind: one for kind, one in doers(here, stop).items() if not dense or kind in (Dense, Checkpoint)}
-                return loop(here, do, stop, wait=wait, call_workers=more)
+                do = doers(here, stop)
+                if dense:
+                    first = {kind: one for kind, one in do.items() if kind in (Dense, Checkpoint)}
+                    loop(here, first, stop, wait=wait, call_workers=more)
+                if not dense or (job.inside() and job.left_alone(here)):
+                    loop(here, do, stop, wait=wait, call_workers=more)
+                return
             if not group.first:
                 logging.getLogger("lth").setLevel("WARNING")
             work_together(here, doers(here, stop, group), stop, group, wait=wait)

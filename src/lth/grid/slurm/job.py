@@ -8,7 +8,7 @@ import time
 
 from lth.grid.next import ready, wanted
 from lth.grid.slurm.command import SlurmError, ask
-from lth.grid.slurm.queue import jobs
+from lth.grid.slurm.queue import Job, jobs
 from lth.grid.slurm.script import mark
 from lth.grid.slurm.submit import send, tasks_of
 from lth.runs.files import publish_first
@@ -71,7 +71,7 @@ def call_workers(run: Run) -> None:
     results = run.results()
     units = ready(run.spec, results)
     try:
-        short = tasks_of(run, len(units)) - len(jobs(run))
+        short = tasks_of(run, len(units)) - len(_workers(jobs(run)))
         if short < 1:
             return
         stage = run.layout.slurm / f"stage-{len(wanted(run.spec, results))}"
@@ -85,3 +85,18 @@ def call_workers(run: Run) -> None:
         log.info("%d units are ready: job %s, %d more tasks", len(units), sent, short)
     except SlurmError as problem:
         log.info("no more workers can be called from here: %s", problem)
+
+
+def left_alone(run: Run) -> bool:
+    """Returns whether, as far as can be told from here, no job of this run's workers is queued or running.
+
+    That is so where a limit of jobs was used up by the dense networks: the tickets are theirs then too.
+    """
+    try:
+        return not _workers(jobs(run, keep_seconds=0.0))
+    except SlurmError:
+        return True
+
+
+def _workers(found: list[Job]) -> list[Job]:
+    return [one for one in found if "-workers" in one.name]

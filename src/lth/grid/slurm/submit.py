@@ -58,7 +58,7 @@ def submit(run: Run, dry_run: bool) -> list[str]:
         ids = list(_arrays(run, what, tasks, options, lines))
         if what == "workers" and not ids:
             lines.append(
-                "no workers were taken; the dense networks' jobs call for some when there is room, or run this again"
+                "no workers were taken; the dense networks' jobs call for some when there is room, or do their work"
             )
         after = after or ids
     (run.layout.slurm / "queue.json").unlink(missing_ok=True)  # it is out of date

@@ -87,7 +87,8 @@ def measure(folder: Path, seeds: int, workers: int, trace: bool) -> tuple[int, f
     strace = ["strace", "-f", "--seccomp-bpf", "-y", "-e", f"trace={TRACED}", "-o"]
     began = time.perf_counter()
     running = [subprocess.Popen([*strace, str(log), *command] if trace else command) for log in logs]
-    if any([process.wait() for process in running]):
+    codes = [process.wait() for process in running]
+    if any(codes):
         raise SystemExit("a worker failed")
     seconds = time.perf_counter() - began
     assert not (left := ready(run.spec, run.results())), left[:3]

@@ -68,7 +68,8 @@ def call_workers(run: Run) -> None:
     A stage is known by how many units are: they grow when one begins, and only then. Where a job may not submit, the
     work is done by those that are there.
     """
-    results = run.results()
+    run.told.listen()
+    results = run.told.results()
     units = ready(run.spec, results)
     try:
         short = tasks_of(run, len(units)) - len(_workers(jobs(run)))

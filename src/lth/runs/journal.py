@@ -45,8 +45,9 @@ class Journal:
         """
         try:
             with open(self.path, "rb") as file:
-                if (inode := os.fstat(file.fileno()).st_ino) != self._inode:  # written anew
-                    self._read, self._inode = 0, inode
+                found = os.fstat(file.fileno())
+                if found.st_ino != self._inode or found.st_size < self._read:  # written anew
+                    self._read, self._inode = 0, found.st_ino
                 file.seek(self._read)
                 text = file.read()
         except OSError:

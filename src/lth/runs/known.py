@@ -131,6 +131,7 @@ class Told(Known):
         results = (line(folder, "result", _text(record)) for folder, record in truth.records.items())
         failures = (line(folder, "failure", one.model_dump_json()) for folder, one in truth.failed.items())
         self.journal.rewrite([*results, *failures])
+        self.records, self.failed = {**truth.records}, {**truth.failed}
 
     def _forget(self, folder: str) -> None:
         self.records.pop(folder, None)

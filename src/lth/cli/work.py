@@ -149,6 +149,8 @@ def work(
         if told is not None:
             threading.Thread(target=_end_when_told, args=(told, stop), daemon=True).start()
         _work(here, stop, wait, dense)
+    if not stop.is_set():
+        logging.getLogger("lth").info("nothing more is ready here: this worker ends")
     if job.inside() and stop.longest_save:
         here.measured("save", {"seconds": stop.longest_save})
     if stop.is_set() and not status(here).complete:

@@ -8,9 +8,10 @@ import time
 
 from lth.grid.next import ready, wanted
 from lth.grid.slurm.command import SlurmError, ask
+from lth.grid.slurm.once import alone
 from lth.grid.slurm.queue import Job, jobs
 from lth.grid.slurm.script import mark
-from lth.grid.slurm.submit import send, tasks_of
+from lth.grid.slurm.submit import send, send_all, tasks_of
 from lth.runs.files import publish_first
 from lth.runs.run import Run
 
@@ -70,19 +71,21 @@ def call_workers(run: Run) -> None:
     """
     results = run.results()
     units = ready(run.spec, results)
+    stage = run.layout.slurm / f"stage-{len(wanted(run.spec, results))}"
+    wish = tasks_of(run, len(units))
     try:
-        short = tasks_of(run, len(units)) - len(_workers(jobs(run)))
-        if short < 1:
+        if wish <= len(_workers(jobs(run))) or stage.exists():
             return
-        stage = run.layout.slurm / f"stage-{len(wanted(run.spec, results))}"
-        if not publish_first(stage, f"{task()}\n"):
-            return
-        try:
-            sent = send(run, "workers", short, ["--parsable"])
-        except SlurmError:
-            stage.unlink(missing_ok=True)  # the next one tries again
-            raise
-        log.info("%d units are ready: job %s, %d more tasks", len(units), sent, short)
+        with alone(run):
+            short = wish - len(_workers(jobs(run, keep_seconds=0.0)))
+            if short < 1 or not publish_first(stage, f"{task()}\n"):
+                return
+            sent, refused = send_all(run, "workers", short, ["--parsable"])
+            if not sent and refused:
+                stage.unlink(missing_ok=True)  # the next one tries again
+                raise refused
+        for job, tasks in sent:
+            log.info("%d units are ready: job %s, %d more task%s", len(units), job, tasks, "s" * (tasks > 1))
     except SlurmError as problem:
         log.info("no more workers can be called from here: %s", problem)
 

@@ -12,13 +12,13 @@ from engines.slurm_world import World, at_most
 
 pytestmark = pytest.mark.long
 HOSTILE = "JobRequeue=0\nMaxArraySize=10"
-HELD_SECONDS = 15.0  # to start Python and torch on a busy machine, and to end; a network takes longer here
+HELD_SECONDS = 20.0  # to start Python and torch on a busy machine, and to end; a network takes longer here
 
 
 def test_a_site_that_grants_little(undisturbed_counted: dict[str, str], tmp_path: Path) -> None:
     """Requeueing off, arrays of nine, five jobs a user, one minute a job: less than the work of a worker."""
     with running_slurm(tmp_path / "cluster", HOSTILE) as cluster:
-        world = World(cluster, tmp_path, time="1", STEP_SECONDS="0.16", PATH=at_most(5, tmp_path))
+        world = World(cluster, tmp_path, time="1", STEP_SECONDS="0.11", PATH=at_most(5, tmp_path))
         world.edit("workers = 2", "workers = 30")
         done = world.start("--wait")
         assert done.returncode == 0, done.stderr + done.stdout + world.said()
@@ -26,7 +26,7 @@ def test_a_site_that_grants_little(undisturbed_counted: dict[str, str], tmp_path
         assert "is queued again" in world.said()
         world.wait()
         check_whole(world.run, undisturbed_counted)
-        assert max(world.held().values()) < HELD_SECONDS
+        assert max(world.held().values()) < HELD_SECONDS, world.held()
 
 
 def test_arrays_of_at_most_nine_tasks_and_no_requeueing(undisturbed_counted: dict[str, str], tmp_path: Path) -> None:
@@ -41,18 +41,17 @@ def test_arrays_of_at_most_nine_tasks_and_no_requeueing(undisturbed_counted: dic
 
 
 def test_no_task_is_held_while_others_work(slurm: SlurmCluster, whole: dict[str, str], tmp_path: Path) -> None:
-    """Iterative pruning has one network at a time to train: two of three tasks have nothing to do, and end."""
-    world = World(slurm, tmp_path, STEP_SECONDS="0.13")
-    world.edit("workers = 2", "workers = 3")
-    world.edit("sparsities = [0.5, 0.7, 0.8, 0.9, 0.95]", "sparsities = [0.5, 0.75, 0.875]")
-    world.edit('rewind = ["0", "1ep"]', 'rewind = ["0"]\n[prune]\nmethod = "iterative"')
+    """Iterative pruning has one network at a time to train: one of two tasks has nothing to do, and ends."""
+    world = World(slurm, tmp_path, STEP_SECONDS="0.16")
+    world.edit("sparsities = [0.5, 0.7, 0.8, 0.9, 0.95]", "levels = 2")
+    world.edit('rewind = ["0", "1ep"]', 'rewind = ["0"]\n[prune]\nmethod = "iterative"\nrate = 0.5')
     world.submit()
     world.wait()
-    assert len(records(world.run)) == 5, world.said()
+    assert len(records(world.run)) == 4, world.said()
     took = [one["seconds"] for one in records(world.run).values() if "seconds" in one]
     assert min(took) > HELD_SECONDS, took  # or else a task that waits for one would not be told from one that starts
     held = world.held()
-    assert len(held) == 4
+    assert len(held) == 3
     assert max(held.values()) < HELD_SECONDS, (held, world.said())
 
 

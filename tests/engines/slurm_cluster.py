@@ -27,7 +27,7 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 AuthInfo=cred_expire=5
-SlurmctldParameters={parameters}
+{parameters}
 SlurmctldPort={port}
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.%n.pid
@@ -108,7 +108,7 @@ class SlurmCluster:
         while True:
             with contextlib.suppress(subprocess.CalledProcessError):
                 idle = self.ask("sinfo", "-h", "-N", "-t", "idle", "-o", "%N").split()
-                if idle == [f"n{number}" for number in range(1, NODES + 1)]:
+                if set(idle) == {f"n{number}" for number in range(1, NODES + 1)}:
                     return
             assert time.monotonic() < limit, self.said()
             time.sleep(0.1)
@@ -151,7 +151,7 @@ def running_slurm(folder: Path, more: str = "", *, user_signal: bool = True) -> 
     host = socket.gethostname().partition(".")[0]
     conf = folder / "slurm.conf"
     places = {"port": port, "nodes": NODES, "first": first, "last": first + NODES - 1}
-    parameters = "preempt_send_user_signal" if user_signal else ""
+    parameters = "SlurmctldParameters=preempt_send_user_signal" if user_signal else ""
     conf.write_text(SETTINGS.format(host=host, folder=folder, parameters=parameters, more=more, **places))
     cluster = SlurmCluster(folder, {"SLURM_CONF": str(conf)})
     try:

@@ -62,5 +62,5 @@ def test_jobs_that_make_room_for_others(
         cluster.ask("sbatch", *urgent)
         world.wait()
         print(world.said())
-        print(cluster.ask("scontrol","show","job"))
+        print(cluster.ask("scontrol", "show", "job"))
         check_whole(world.run, undisturbed_counted)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from engines.grid import check_whole, records
+from engines.grid import check_whole, lth, records
 from engines.slurm_cluster import SlurmCluster, running_slurm
 from engines.slurm_world import World, at_most
 
@@ -90,3 +90,26 @@ def test_a_stage_that_begins_calls_for_as_many_as_it_needs(
     assert len(records(world.run)) == 6, world.said()
     assert re.findall(r"(\d+) units are ready: job \d+, (\d+) more", world.said()) == [("3", "2")], world.said()
     assert [one["tasks"] for one in world.submitted()] == [1, 1, 2]
+
+
+def test_a_run_that_is_moved_while_its_jobs_are_there(
+    slurm: SlurmCluster, whole: dict[str, str], tmp_path: Path
+) -> None:
+    """Jobs of the old place are recognised from the new one; those at work end by themselves, and say why."""
+    world = World(slurm, tmp_path, STEP_SECONDS="0.05")
+    world.submit()
+    world.training()
+    old, world.run = world.run, tmp_path / "moved"
+    old.rename(world.run)
+    refused = world.start()
+    assert refused.returncode == 2
+    assert f"{old}: jobs were submitted before this run was moved: " in refused.stderr
+    assert f"lth cancel {world.run}" in refused.stderr
+    slurm.wait_until(lambda: "the run directory is no longer here" in world.said())
+    lth("cancel", world.run, env=world.environment)
+    world.wait()
+    done = world.start("--wait")
+    assert done.returncode == 0, done.stderr + world.said()
+    world.wait()
+    check_whole(world.run, whole)
+    assert not list(old.rglob("result.json"))

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from lth.grid.next import wanted
 from lth.grid.slurm.command import SlurmError, ask
 from lth.grid.slurm.once import alone
-from lth.grid.slurm.queue import jobs, summary
-from lth.grid.slurm.script import script
+from lth.grid.slurm.queue import JOBS, Job, jobs, left_places, summary
+from lth.grid.slurm.script import mark, script
 from lth.grid.unit import Dense, Finish
 from lth.grid.work import worker_count
 from lth.runs.files import atomic_write, jsonl, make_folder
@@ -48,8 +48,17 @@ def submit(run: Run, dry_run: bool) -> list[str]:
         return [*lines, *_commands(run, paths)]
     with alone(run):
         if alive := jobs(run, keep_seconds=0.0):
+            _refuse_stray(run, alive)
             return [f"jobs of this run are in the queue already: {summary(alive)}", *_next(run)]
         return [*lines, *_submitted(run), *_next(run)]
+
+
+def _refuse_stray(run: Run, alive: list[Job]) -> None:
+    """Raises SlurmError where all jobs were submitted before the run was moved: they find nothing where they look."""
+    if not any(one.name.startswith(mark(run)) for one in alive):
+        places = ", ".join(map(str, left_places(run)))
+        cure = f"Take them back, then run this again: lth cancel {run.path}"
+        raise SlurmError(f"jobs were submitted before this run was moved: {summary(alive)}", at=places, cure=cure)
 
 
 def _commands(run: Run, paths: dict[str, os.PathLike[str]]) -> Iterator[str]:
@@ -137,8 +146,9 @@ def send(run: Run, what: str, tasks: int, options: list[str], environment: dict[
     path = run.layout.slurm / f"{what}.sh"
     told = ask("sbatch", *options, f"--array=0-{tasks - 1}", str(path), environment=environment)
     job = told.strip().partition(";")[0]
-    with open(run.layout.slurm / "jobs.jsonl", "a") as record:
-        record.write(jsonl([{"at": now(), "id": job, "script": path.name, "tasks": tasks}]))
+    row = {"at": now(), "id": job, "script": path.name, "tasks": tasks, "run": str(run.path.resolve())}
+    with open(run.layout.slurm / JOBS, "a") as record:
+        record.write(jsonl([row]))
     (run.layout.slurm / "queue.json").unlink(missing_ok=True)  # it is out of date
     return job
 

@@ -160,7 +160,7 @@ def work(
         if stop.first_step and not wait and abs(stop.first_step / known.get("start", 1e-9) - 1) > NOTICED:
             here.measured("start", {"seconds": stop.first_step})
     if stop.is_set() and not status(here).complete:
-        if job.inside() and stop.warned:
+        if job.inside() and (stop.warned or job.preempted()):
             job.start_again(here, stop.longest_save)
         stands = place(os.environ)
         if not (stands and stands.under_mpi):  # some mpiexec kill all ranks where one ends with another code than 0

@@ -166,6 +166,7 @@ def _do(run: Run, do: Do, batch: list[Unit], stop: Event) -> None:
             _settle(run, unit, outcome)
         return
     except (*SETUP, DoesNotFit):
+        run.check_there()
         raise
     except Exception as problem:
         run.check_there()  # or else what broke is not the unit's fault

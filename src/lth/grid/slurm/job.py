@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 
 from lth.grid.next import ready, wanted
@@ -17,6 +18,7 @@ from lth.runs.run import Run
 
 log = logging.getLogger("lth")
 SAVES, LEAST_GRACE = 3, 5.0  # saves that the other workers of a task are given, and seconds at least
+QUEUED = "Job is pending execution"  # SLURM's words where a task that is still ending waits in the queue already
 CHAINED = "LTH_CHAINED"  # how often this job was followed by another one
 
 
@@ -29,6 +31,17 @@ def task() -> str:
     """Returns the id of this task alone, never that of its whole array."""
     array, number = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{number}" if array and number else os.environ["SLURM_JOB_ID"]
+
+
+def preempted() -> bool:
+    """Returns whether this task has to make room for another job: SLURM ends it then, and does not say so itself.
+
+    Where it ends in the time of grace that it is given, SLURM takes it for done and does not queue it again.
+    """
+    try:
+        return re.search(r"\bPreemptTime=\d", ask("scontrol", "show", "job", task())) is not None
+    except SlurmError:
+        return False
 
 
 def start_again(run: Run, save_seconds: float) -> None:
@@ -49,6 +62,9 @@ def start_again(run: Run, save_seconds: float) -> None:
         ask("scontrol", "requeue", task())
         log.info("%s is queued again", task())
     except SlurmError as refused:
+        if QUEUED in refused.what:  # SLURM was faster: it makes room for a job of higher priority
+            log.info("%s is queued again, by SLURM", task())
+            return
         try:
             log.info("%s is followed by %s (%s)", task(), _follow(run, times + 1), refused.what)
         except SlurmError as problem:

@@ -34,7 +34,7 @@ SPARSITIES = [round(0.05 * n, 2) for n in range(20)]
 REWIND = ["0", "1ep", "2ep", "3ep", "4ep"]
 
 
-def spec_of(seeds: int) -> Spec:
+def spec_of(seeds: int, workers: int) -> Spec:
     """Returns the spec of a grid of 100 tickets and a dense network a seed."""
     return Spec.model_validate(
         {
@@ -45,7 +45,7 @@ def spec_of(seeds: int) -> Spec:
             "train": {"epochs": 5, "optimizer": {"name": "sgd", "lr": 0.1}},
             "grid": {"sparsities": SPARSITIES, "rewind": REWIND},
             "select": {"confirm_seeds": 0},
-            "execute": {"launcher": "processes", "workers": 1},
+            "execute": {"launcher": "processes", "workers": workers},
         }
     )
 
@@ -81,7 +81,7 @@ def work(path: str) -> None:
 
 def measure(folder: Path, seeds: int, workers: int, trace: bool) -> tuple[int, float, Counter[str]]:
     """Returns the number of units done, seconds, and how often each system call named the run directory."""
-    run = start_run(folder / "run", spec_of(seeds))
+    run = start_run(folder / "run", spec_of(seeds, workers))
     command = [sys.executable, __file__, "--work", str(run.path)]
     logs = [folder / f"trace-{number}" for number in range(workers)]
     strace = ["strace", "-f", "--seccomp-bpf", "-y", "-e", f"trace={TRACED}", "-o"]
@@ -100,7 +100,7 @@ def counted(logs: list[Path], run: Run) -> Counter[str]:
     calls: Counter[str] = Counter()
     for log in logs:
         for line in log.open():
-            found = re.match(r"\d+ (\w+)\(", line)
+            found = re.match(r"\d+ +(\w+)\(", line)
             if found and str(run.path) in line:
                 calls[found[1]] += 1
     return calls

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lth.runs.attempt import NAME, clear_orphans, new_attempt
+from lth.runs.attempt import NAME, new_attempt, tidy
 
 
 def test_a_name_tells_host_and_process() -> None:
@@ -18,7 +18,7 @@ def test_a_name_tells_host_and_process() -> None:
     assert new_attempt() != new_attempt()
 
 
-def test_only_what_ended_on_this_host_is_cleared(tmp_path: Path) -> None:
+def test_the_saved_state_and_what_ended_on_this_host_are_cleared(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     host = "".join(letter if letter.isalnum() else "-" for letter in socket.gethostname())[:24]
@@ -26,7 +26,9 @@ def test_only_what_ended_on_this_host_is_cleared(tmp_path: Path) -> None:
     gone = f"attempt-{host}-{ended.pid}-00000001"
     alive, elsewhere = f"attempt-{host}-{os.getppid()}-00000002", f"attempt-elsewhere-{ended.pid}-00000003"
     kept = [f"attempt-{mine}", alive, elsewhere, "metrics"]
+    for name in ("resume", "resume-previous"):
+        (tmp_path / name).touch()
     for name in [gone, *kept]:
         (tmp_path / name / "inside").mkdir(parents=True)
-    clear_orphans(tmp_path, mine)
+    tidy(tmp_path, mine)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)

@@ -6,6 +6,7 @@ import gc
 import logging
 import math
 import os
+import random
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,10 +18,10 @@ from lth.grid.devices import SHARERS, WORKERS, cores_here, gpus
 from lth.grid.next import ready
 from lth.grid.place import place
 from lth.grid.unit import Cell, Unit
-from lth.runs.attempt import clear_orphans, new_attempt
-from lth.runs.claim import Claims
+from lth.runs.attempt import new_attempt, tidy
+from lth.runs.claim import Claims, Owner
 from lth.runs.deaths import note_death
-from lth.runs.layout import previous
+from lth.runs.layout import PREVIOUS, RESUME
 from lth.runs.records import FORMAT_VERSION, CellResult, Failure
 from lth.runs.run import Run, now
 
@@ -31,7 +32,7 @@ Do = Mapping[type, Callable[[Sequence[Any]], Iterator[Outcome]]]
 
 # Errors of the set-up, not of a unit: the worker stops, and nothing is marked as failed.
 SETUP = (SpecError, DataError, ModelError, RunError, MissingExtraError)
-LOOK_AGAIN_SECONDS = 0.2
+LOOK_AGAIN_SECONDS, PATIENCE, LONGEST_SECONDS = 0.2, 1.25, 5.0  # who waits looks ever more seldom
 NO_MEMORY = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
@@ -53,12 +54,13 @@ def loop(
     time from then on, each from where it was saved. Raises the LthError of a set-up that cannot work, or where the
     run was moved; failures of single units are written down instead.
     """
-    most = 1 if run.spec.train.entry else run.spec.execute.tickets_per_worker
+    most, pause = 1 if run.spec.train.entry else run.spec.execute.tickets_per_worker, LOOK_AGAIN_SECONDS
+    run.told.look_everywhere()
     with run.claims() as claims:
         while not stop.is_set():
             run.check_there()
-            batch = claim_batch(run, claims, do, most)
-            if batch:
+            if batch := claim_batch(run, claims, do, most):
+                pause = LOOK_AGAIN_SECONDS
                 try:
                     _do(run, do, batch, stop)
                 except DoesNotFit as problem:
@@ -68,8 +70,9 @@ def loop(
                     claims.release(unit.id)
                 if call_workers is not None and not stop.is_set():
                     call_workers(run)
-            elif wait and (claims.running() or _ready(run, do)):
-                stop.wait(LOOK_AGAIN_SECONDS)
+            elif wait and (claims.anyone() or _ready(run, do)):
+                stop.wait(pause)
+                pause = min(PATIENCE * pause, LONGEST_SECONDS)
             else:
                 return
 
@@ -77,30 +80,41 @@ def loop(
 def claim_batch(run: Run, claims: Claims, do: Do, most: int) -> list[Unit]:
     """Returns at most `most` units of the kinds in `do` that this worker has claimed, all of one data stream.
 
-    It takes no more than a fair share of what is ready. Others' claims are looked into only where nothing free is
-    left, so a look costs the same however many are at work. A unit whose worker has died is taken alone, so that
-    of those that were with it only the one to blame dies again.
+    It takes no more than a fair share of what is ready. Units are taken by what the journal tells, so that a look costs
+    the same however many there are; where nothing is left by that, folders that it does not tell of are looked into,
+    and others' claims. A unit whose worker has died is taken alone, so that of those that were with it only the one
+    to blame dies again.
     """
     units, claimed = _ready(run, do), claims.listed()
-    most = min(most, max(1, math.ceil(len(units) / worker_count(run))))
-    batch = _pick(run, claims, [unit for unit in units if unit.id not in claimed], most)
-    batch = batch or _pick(run, claims, [unit for unit in units if unit.id in claimed], most)
-    fresh = run.results()  # another worker may have published between the look and the claim
-    for unit in [unit for unit in batch if fresh.settled(unit.id)]:
-        claims.release(unit.id)
-        batch.remove(unit)
-    return batch
+    share = min(most, max(1, math.ceil(len(units) / worker_count(run))))
+    free = [unit for unit in units if unit.id not in claimed]
+    if claimed and free:  # others are at work: each begins somewhere else, so that they do not run for the same units
+        begin = random.randrange(len(free))
+        free = [*free[begin:], *free[:begin]]
+    if batch := _pick(run, claims, free, share):
+        return batch
+    run.told.look_everywhere()
+    return _pick(run, claims, _ready(run, do), share)
+
+
+def _ready(run: Run, do: Do) -> list[Unit]:
+    run.told.listen()
+    return [unit for unit in ready(run.spec, run.told.results()) if type(unit) in do]
 
 
 def _pick(run: Run, claims: Claims, units: Sequence[Unit], most: int) -> list[Unit]:
     """Returns the units that this worker has claimed, of one data stream, in their order."""
     batch: list[Unit] = []
     for unit in units:
-        if batch and (stream_of(unit) != stream_of(batch[0]) or len(batch) >= most):
+        if len(batch) >= most:
+            break
+        if batch and (stream_of(unit) != stream_of(batch[0]) or unit.folder in run.told.fatal):
             continue
-        if len(batch) < most and not (batch and unit.folder in run.fatal) and _take(run, claims, unit, bool(batch)):
+        if run.told.settled(unit.folder):
+            continue
+        if _take(run, claims, unit, bool(batch)):
             batch.append(unit)
-            most = 1 if unit.folder in run.fatal else most
+            most = 1 if unit.folder in run.told.fatal else most
     return batch
 
 
@@ -108,23 +122,29 @@ def _take(run: Run, claims: Claims, unit: Unit, beside: bool) -> bool:
     """Returns whether the unit is this worker's; a death of its last holder is written down first."""
     if not claims.take(unit.id):
         return False
-    if (owner := claims.dead.pop(unit.id, None)) is None or run.layout.result(unit.folder).exists():
-        return True
-    if (stands := place(os.environ)) is not None and stands.under_mpi:
-        return True  # where one rank dies mpiexec kills all: which unit was to blame cannot be told
-    given_up = note_death(run, unit.id, unit.folder, owner)
-    run.fatal.add(unit.folder)
-    if given_up:
-        log.error("%s is given up: its worker was killed twice, with nothing saved in between", unit.id)
-    if given_up or beside:
+    owner = claims.dead.pop(unit.id, None)
+    settled = run.told.look_into(unit.folder)
+    if settled:  # another worker published it between the look and the claim, and more of them, most likely
+        run.told.listen()
+    elif owner is not None:
+        settled = _died(run, unit, owner, beside)
+    if settled or (beside and unit.folder in run.told.fatal):
         claims.release(unit.id)
         return False
-    log.warning("%s: its worker (process %d) has died; it is done alone now", unit.id, owner.pid)
     return True
 
 
-def _ready(run: Run, do: Do) -> list[Unit]:
-    return [unit for unit in ready(run.spec, run.results()) if type(unit) in do]
+def _died(run: Run, unit: Unit, owner: Owner, beside: bool) -> bool:
+    """Returns whether the unit is given up, now that the death of its last holder is written down."""
+    if (stands := place(os.environ)) is not None and stands.under_mpi:
+        return False  # where one rank dies mpiexec kills all: which unit was to blame cannot be told
+    given_up = note_death(run, unit.id, unit.folder, owner)
+    run.told.fatal.add(unit.folder)
+    if given_up:
+        log.error("%s is given up: its worker was killed twice, with nothing saved in between", unit.id)
+    elif not beside:
+        log.warning("%s: its worker (process %d) has died; it is done alone now", unit.id, owner.pid)
+    return given_up
 
 
 def stream_of(unit: Unit) -> tuple[object, ...]:
@@ -202,14 +222,13 @@ def _settle(run: Run, unit: Unit, outcome: CellResult | dict[str, Any] | Excepti
     attempt = outcome.attempt if isinstance(outcome, CellResult) else outcome.get("attempt")
     if run.publish(unit.folder, outcome):
         log.info("%s done%s", unit.id, _accuracy(outcome))
-        clear_orphans(run.layout.unit(unit.folder), attempt)
-    else:
-        if attempt is not None:
-            shutil.rmtree(run.layout.attempt(unit.folder, attempt), ignore_errors=True)
-        log.info("%s was already published by another worker", unit.id)
-    saved = run.layout.resume(unit.folder)
-    for path in (saved, previous(saved)):
-        path.unlink(missing_ok=True)
+        tidy(run.layout.unit(unit.folder), attempt)
+        return
+    log.info("%s was already published by another worker", unit.id)
+    if attempt is not None:
+        shutil.rmtree(run.layout.attempt(unit.folder, attempt), ignore_errors=True)
+    for name in (RESUME, PREVIOUS):  # saved after the other one had tidied up
+        (run.layout.unit(unit.folder) / name).unlink(missing_ok=True)
 
 
 def _accuracy(outcome: CellResult | dict[str, Any]) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lth.runs.files import read_json
-from lth.runs.run import DAMAGED, Run
+from lth.runs.known import DAMAGED
+from lth.runs.run import Run
 
 # What an archive leaves out unless asked, and what a result needs it for.
 HEAVY: dict[str, str] = {

@@ -9,6 +9,8 @@ import shutil
 import socket
 from pathlib import Path
 
+from lth.runs.layout import PREVIOUS, RESUME
+
 NAME = re.compile(r"attempt-(?P<host>.+)-(?P<pid>\d+)-[0-9a-f]{8}")
 
 
@@ -17,15 +19,18 @@ def new_attempt() -> str:
     return f"{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def clear_orphans(unit: Path, kept: str | None) -> None:
-    """Returns nothing; deletes the attempts at a unit, but `kept`, whose processes ended on this host without a result.
+def tidy(unit: Path, kept: str | None) -> None:
+    """Returns nothing; deletes what was left in the folder of a settled unit: its saved state, and the attempts, but
+    `kept`, whose processes ended on this host.
 
     Those of other hosts stay: whether their process still writes cannot be seen from here.
     """
-    for path in unit.glob("attempt-*"):
-        found = NAME.fullmatch(path.name)
-        if found and path.name != f"attempt-{kept}" and found["host"] == _host() and _gone(int(found["pid"])):
-            shutil.rmtree(path, ignore_errors=True)
+    for name in os.listdir(unit):
+        found = NAME.fullmatch(name)
+        if name in (RESUME, PREVIOUS):
+            (unit / name).unlink(missing_ok=True)
+        elif found and name != f"attempt-{kept}" and found["host"] == _host() and _gone(int(found["pid"])):
+            shutil.rmtree(unit / name, ignore_errors=True)
 
 
 def _gone(pid: int) -> bool:

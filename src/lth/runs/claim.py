@@ -87,6 +87,10 @@ class Claims:
         """Returns the ids of the units that somebody is working on."""
         return sorted(name for name in self.listed() if not self._abandoned(self.folder / name))
 
+    def anyone(self) -> bool:
+        """Returns whether somebody is working on any unit."""
+        return any(not self._abandoned(self.folder / name) for name in self.listed())
+
     def _abandoned(self, path: Path) -> bool:
         if (content := _content(path)) is None:
             return False

@@ -12,7 +12,7 @@ from pathlib import Path
 from lth.errors import RunError
 from lth.runs.artefacts import Published
 from lth.runs.files import disk_errors, make_folder, publish_first
-from lth.runs.run import DAMAGED
+from lth.runs.known import DAMAGED
 
 CHUNK = 1 << 20
 NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES)

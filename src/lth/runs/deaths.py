@@ -8,9 +8,10 @@ from lth.errors import LthError
 from lth.runs.attempt import new_attempt
 from lth.runs.claim import Owner
 from lth.runs.files import make_folder, publish_first, read_json
+from lth.runs.known import DAMAGED
 from lth.runs.layout import previous
 from lth.runs.records import Death, Failure
-from lth.runs.run import DAMAGED, Run, now
+from lth.runs.run import Run, now
 
 
 def note_death(run: Run, unit_id: str, folder: str, owner: Owner) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+RESUME, PREVIOUS = "resume", "resume-previous"
 UNIT_FOLDERS = ("dense", "cells", "winner")
 
 
@@ -25,6 +26,10 @@ class Layout:
     @property
     def facts(self) -> Path:
         return self.root / "facts.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "settled.jsonl"
 
     @property
     def claims(self) -> Path:
@@ -67,9 +72,9 @@ class Layout:
         return self.root / folder / "result.json"
 
     def resume(self, folder: str) -> Path:
-        return self.root / folder / "resume"
+        return self.root / folder / RESUME
 
 
 def previous(path: Path) -> Path:
     """Returns where the state saved before the one at `path` is kept."""
-    return path.with_name(f"{path.name}-previous")
+    return path.with_name(PREVIOUS)

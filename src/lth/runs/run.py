@@ -9,22 +9,18 @@ import shutil
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import ValidationError
+from typing import Any
 
 from lth.errors import RunError
 from lth.runs.claim import Claims
 from lth.runs.files import atomic_write, make_folder, publish_first, read_json, write_json
+from lth.runs.known import DAMAGED, Known, Told, check_format
 from lth.runs.layout import UNIT_FOLDERS, Layout
 from lth.runs.records import FORMAT_VERSION, CellResult, Failure, Results
 from lth.spec.identity import differing_keys, digest, experiment
 from lth.spec.load import build_spec
 from lth.spec.schema import Spec
 from lth.version import __version__
-
-R = TypeVar("R", CellResult, Failure)
-DAMAGED = "Delete the folder to have that unit done again."
 
 
 def now() -> str:
@@ -37,45 +33,21 @@ class Run:
 
     def __init__(self, path: Path, spec: Spec):
         self.path, self.spec, self.layout = path, spec, Layout(path)
-        self._records: dict[str, CellResult | str] = {}
-        self.fatal: set[str] = set()  # folders of unsettled units whose worker has died before, at the last look
+        self._seen = Known(self.layout, spec.execute.attempts)
+        self.told = Told(self.layout, spec.execute.attempts)
 
     def results(self) -> Results:
         """Returns all that the directory holds now. Raises RunError on a damaged record.
 
         Records already read are kept, so a call costs three listings and a look into each unsettled folder.
         """
-        failed: dict[str, Failure] = {}
-        present: set[str] = set()
-        self.fatal.clear()
-        for group in UNIT_FOLDERS:
-            for name in _listing(self.path / group):
-                folder = f"{group}/{name}"
-                present.add(folder)
-                if folder not in self._records:
-                    self._look_into(folder, failed)
-        for folder in self._records.keys() - present:
-            del self._records[folder]
-        records = self._records.values()
-        done = {record.id: record for record in records if isinstance(record, CellResult)}
-        return Results(done, frozenset(record for record in records if isinstance(record, str)), failed)
+        self._seen.look_everywhere()
+        return self._seen.results()
 
-    def _look_into(self, folder: str, failed: dict[str, Failure]) -> None:
-        names = _listing(self.path / folder)
-        if "result.json" in names:
-            value = read_json(self.layout.result(folder), DAMAGED)
-            _check_format(value, self.layout.result(folder))
-            if value.get("kind") in ("dense", "cell"):
-                self._records[folder] = _record(CellResult, value, self.layout.result(folder))
-            else:
-                self._records[folder] = str(value.get("id"))
-            return
-        if "died-1.json" in names:
-            self.fatal.add(folder)
-        paths = [self.path / folder / name for name in names if name.startswith("failed-") and name.endswith(".json")]
-        failures = [_record(Failure, read_json(path, DAMAGED), path) for path in sorted(paths)]
-        if failures and (failures[-1].final or len(failures) >= self.spec.execute.attempts):
-            failed[failures[-1].id] = failures[-1]
+    def correct_journal(self) -> None:
+        """Returns nothing; the journal tells what the folders hold. Raises RunError on a damaged record."""
+        self._seen.look_everywhere()
+        self.told.correct(self._seen)
 
     def check_there(self) -> None:
         """Returns nothing; raises RunError where the directory was moved or deleted since it was opened."""
@@ -87,14 +59,19 @@ class Run:
         """Returns whether this result is the one that counts; the first to be published wins."""
         text = record.model_dump_json(indent=1) if isinstance(record, CellResult) else json.dumps(record, indent=1)
         make_folder(self.path / folder)
-        return publish_first(self.layout.result(folder), text + "\n")
+        first = publish_first(self.layout.result(folder), text + "\n")
+        if first:
+            self.told.journal.append(folder, "result", text)
+        return first
 
     def fail(self, folder: str, failure: Failure) -> None:
         """Returns nothing; writes the failure as the next `failed-<n>.json` of its unit."""
         make_folder(self.path / folder)
-        number = 1
-        while not publish_first(self.path / folder / f"failed-{number}.json", failure.model_dump_json(indent=1) + "\n"):
+        number, text = 1, failure.model_dump_json(indent=1)
+        while not publish_first(self.path / folder / f"failed-{number}.json", text + "\n"):
             number += 1
+        if self.told.settles(failure, number):
+            self.told.journal.append(folder, "failure", text)
 
     def artefact(self, result: CellResult, name: str) -> Path:
         """Returns the path of one of the result's files, such as "weights.safetensors"."""
@@ -191,6 +168,7 @@ def start_run(path: Path, spec: Spec, text: str | None = None) -> Run:
         write_json(run.layout.run, {**before, "name": spec.name, "spec": head["spec"]})
     if text is not None:
         atomic_write(run.layout.spec, text)
+    run.correct_journal()
     return run
 
 
@@ -205,7 +183,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     if not probe.run.exists():
         raise RunError("not a run directory (it has no run.json)", at=path, cure="Start one: lth run SPEC --into DIR")
     head = read_json(probe.run, "Run `lth run SPEC --into DIR` again to write it anew.")
-    _check_format(head, probe.run)
+    check_format(head, probe.run)
     spec = build_spec(head["spec"] if isinstance(head.get("spec"), dict) else {}, probe.run)
     return Run(Path(path), spec)
 
@@ -213,7 +191,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
 def _differences(run: Run) -> list[str]:
     """The lines in which the experiment of the directory differs from the run's."""
     head = run.describe()
-    _check_format(head, run.layout.run)
+    check_format(head, run.layout.run)
     return differing_keys(head.get("experiment", {}), experiment(run.spec))
 
 
@@ -233,30 +211,6 @@ def _clear(run: Run) -> None:
     """Takes the leftovers of a first try away, so that the corrected spec can have its folder."""
     for name in (*UNIT_FOLDERS, "masks"):
         shutil.rmtree(run.path / name, ignore_errors=True)
-    run.layout.facts.unlink(missing_ok=True)
+    for path in (run.layout.facts, run.layout.journal):
+        path.unlink(missing_ok=True)
     run.layout.run.unlink()
-
-
-def _check_format(value: dict[str, Any], path: Path) -> None:
-    version = value.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        cure = "Update lth: pip install --upgrade lth"
-        raise RunError(
-            f"format_version is not one this lth reads (up to {FORMAT_VERSION})", at=path, value=version, cure=cure
-        )
-
-
-def _record(kind: type[R], value: dict[str, Any], path: Path) -> R:
-    try:
-        return kind.model_validate(value)
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise RunError(f"{key}: {first['msg']}", at=path, value=first.get("input"), cure=DAMAGED) from problem
-
-
-def _listing(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []

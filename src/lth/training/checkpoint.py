@@ -17,8 +17,8 @@ from torch import Tensor
 from lth.errors import AuditError, RunError
 from lth.pruning.audit import check_resumed
 from lth.runs.files import atomic_write, sha256_of
+from lth.runs.known import DAMAGED
 from lth.runs.layout import previous
-from lth.runs.run import DAMAGED
 from lth.training.trainee import Trainee
 
 

@@ -58,7 +58,7 @@ def level_before(work: Workspace, unit: Cell, seed: int) -> tuple[dict[str, Tens
     source = parent(work.spec, unit, seed)
     if source is None:
         return work.ranked_state(seed), None
-    result = work.run.results().done[source.id]
+    result = work.run.told.trained(source.folder)
     weights = checked_state(work.run.artefact(result, "weights.safetensors"), result.files["weights.safetensors"])
     return weights, Mask.load(work.run.artefact(result, "mask.safetensors"))
 

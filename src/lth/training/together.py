@@ -82,7 +82,7 @@ def _agree(stop: Event, group: Group) -> None:
 
 
 def _somebody_works(run: Run, do: Do) -> bool:
-    return bool(run.claims().running()) or any(type(unit) in do for unit in ready(run.spec, run.results()))
+    return run.claims().anyone() or any(type(unit) in do for unit in ready(run.spec, run.results()))
 
 
 def _unit(kind: str, seed: int, step: str = "", fresh: bool = False) -> Dense | Checkpoint:

@@ -23,7 +23,8 @@ from lth.pruning.score import magnitude
 from lth.pruning.threshold import masks
 from lth.runs.attempt import new_attempt
 from lth.runs.files import make_folder, read_json
-from lth.runs.run import DAMAGED, Run
+from lth.runs.known import DAMAGED
+from lth.runs.run import Run
 from lth.spec.identity import unit_key
 from lth.spec.rules import check_moments
 from lth.spec.schema import Model
@@ -193,7 +194,7 @@ class Workspace:
 
     def nearest_state(self, seed: int, step: Step) -> tuple[int, dict[str, Tensor], dict[str, Tensor]]:
         """Returns the nearest kept dense state not after `step`: its step, state dict and optimizer state."""
-        dense = self.run.results().done[Dense(seed).id]
+        dense = self.run.told.trained(Dense(seed).folder)
         kept = {Step.parse(text).index(dense.steps_per_epoch): text for text in dense.checkpoints}
         nearest = max(at for at in kept if at <= step.index(dense.steps_per_epoch))
         name = dense.checkpoints[kept[nearest]].replace(".safetensors", ".optimizer.safetensors")
@@ -209,7 +210,7 @@ class Workspace:
 
         The seed may be another one than that at work.
         """
-        dense = self.run.results().done[Dense(seed).id]
+        dense = self.run.told.trained(Dense(seed).folder)
         last = self.spec.train.length.index(dense.steps_per_epoch)
         moment = Step(0, self.spec.prune.mask_from.index(last, dense.steps_per_epoch))
         return self.dense_state(seed, moment) if seed == self._seed else self._read_state(seed, moment)
@@ -250,7 +251,7 @@ class Workspace:
         return checked_state(path, record["files"]["weights.safetensors"])
 
     def _read_state(self, seed: int, step: Step) -> dict[str, Tensor]:
-        dense = self.run.results().done[Dense(seed).id]
+        dense = self.run.told.trained(Dense(seed).folder)
         name = dense.checkpoints.get(str(step.canonical(dense.steps_per_epoch)))
         if name is None:
             return self.replayed_state(Checkpoint(seed, step))

@@ -85,7 +85,8 @@ def call_workers(run: Run) -> None:
     A stage is known by how many units are: they grow when one begins, and only then. Where a job may not submit, the
     work is done by those that are there.
     """
-    results = run.results()
+    run.told.listen()
+    results = run.told.results()
     units = ready(run.spec, results)
     stage = run.layout.slurm / f"stage-{len(wanted(run.spec, results))}"
     wish = tasks_of(run, len(units))

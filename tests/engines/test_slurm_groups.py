@@ -13,16 +13,22 @@ pytestmark = pytest.mark.long
 LOOPBACK = 'setup = ["export MASTER_ADDR=127.0.0.1 GLOO_SOCKET_IFNAME=lo"]\nextra = ["--nodes=2"]\n'
 
 
-def test_a_node_that_is_lost_under_two_processes_that_train_together(slurm: SlurmCluster, tmp_path: Path) -> None:
-    """The other process says so and ends; it goes on from the last save, with the bits of a group left in peace."""
+def worlds(slurm: SlurmCluster, folder: Path, **more: str) -> tuple[World, World]:
+    """Returns the same small grid twice, with dense networks of two processes: undisturbed here, and on two nodes."""
     slurm.wait_until(lambda: not slurm.ask("squeue", "-h"))
-    (tmp_path / "peace").mkdir()
-    peace, world = World(slurm, tmp_path / "peace"), World(slurm, tmp_path, table=LOOPBACK, STEP_SECONDS="0.1")
+    (folder / "peace").mkdir()
+    peace, world = World(slurm, folder / "peace"), World(slurm, folder, table=LOOPBACK, **more)
     for one in (peace, world):
         one.edit("[execute]\n", "[execute]\ndata_parallel = 2\n")
         one.edit("guard_epochs = 2", "guard_epochs = 2\nmicro_batch = 16")
         one.edit("[0.5, 0.7, 0.8, 0.9, 0.95]", "[0.9]")
         one.edit('["0", "1ep"]', '["0"]')
+    return peace, world
+
+
+def test_a_node_that_is_lost_under_two_processes_that_train_together(slurm: SlurmCluster, tmp_path: Path) -> None:
+    """The other process says so and ends; it goes on from the last save, with the bits of a group left in peace."""
+    peace, world = worlds(slurm, tmp_path, STEP_SECONDS="0.1")
     done = peace.start("--here", "--set", "execute.launcher=local")
     assert done.returncode == 0, done.stderr
     world.submit()
@@ -40,6 +46,20 @@ def test_a_node_that_is_lost_under_two_processes_that_train_together(slurm: Slur
     assert len(hashes(world.run)) == 2
     assert hashes(world.run) == hashes(peace.run)
     assert records(world.run)["dense-seed0"]["numerics"]["world_size"] == 2
+
+
+def test_dense_networks_of_a_later_stage_get_jobs_for_their_groups(slurm: SlurmCluster, tmp_path: Path) -> None:
+    """Confirmation needs more dense networks and tickets: both are called for when the ticket is selected."""
+    peace, world = worlds(slurm, tmp_path)
+    for one in (peace, world):
+        one.edit("tolerance = 0.1", "tolerance = 0.1\nconfirm_seeds = 2")
+    done = peace.start("--here", "--set", "execute.launcher=local")
+    assert done.returncode == 0, done.stderr
+    world.submit()
+    world.wait()
+    assert len(hashes(world.run)) == 6, world.said()
+    assert hashes(world.run) == hashes(peace.run)
+    assert [one["script"] for one in world.submitted()] == ["dense.sh", "workers.sh"] * 2
 
 
 PARTITIONS = """PreemptType=preempt/partition_prio

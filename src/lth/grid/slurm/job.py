@@ -12,7 +12,8 @@ from lth.grid.slurm.command import SlurmError, ask
 from lth.grid.slurm.once import alone
 from lth.grid.slurm.queue import Job, jobs
 from lth.grid.slurm.script import mark
-from lth.grid.slurm.submit import send, send_all, tasks_of
+from lth.grid.slurm.submit import more_workers, send, submit_missing, tasks_of
+from lth.grid.unit import Checkpoint, Dense
 from lth.runs.files import publish_first
 from lth.runs.run import Run
 
@@ -82,29 +83,37 @@ def _follow(run: Run, times: int) -> str:
 def call_workers(run: Run) -> None:
     """Returns nothing; submits workers where more units are ready than this run has tasks, once for each stage.
 
-    A stage is known by how many units are: they grow when one begins, and only then. Where a job may not submit, the
-    work is done by those that are there.
+    A stage is known by how many units are: they grow when one begins, and only then. Dense networks that a group of
+    processes trains get jobs of their own, and the workers for their tickets come after them. Where a job
+    may not submit, the work is done by those that are there.
     """
     run.told.listen()
     results = run.told.results()
     units = ready(run.spec, results)
     stage = run.layout.slurm / f"stage-{len(wanted(run.spec, results))}"
-    wish = tasks_of(run, len(units))
+    grouped = run.spec.execute.data_parallel > 1 and any(isinstance(unit, Dense | Checkpoint) for unit in units)
     try:
-        if wish <= len(_workers(jobs(run))) or stage.exists():
+        if stage.exists() or not (grouped or _short(run, len(units), jobs(run)) > 0):
             return
         with alone(run):
-            short = wish - len(_workers(jobs(run, keep_seconds=0.0)))
-            if short < 1 or not publish_first(stage, f"{task()}\n"):
+            found = jobs(run, keep_seconds=0.0)
+            groups = grouped and not any("-dense" in one.name for one in found)
+            short = _short(run, len(units), found)
+            if not (groups or short > 0) or not publish_first(stage, f"{task()}\n"):
                 return
-            sent, refused = send_all(run, "workers", short, ["--parsable"])
-            if not sent and refused:
+            try:
+                told = list(submit_missing(run) if groups else more_workers(run, short))
+            except SlurmError:
                 stage.unlink(missing_ok=True)  # the next one tries again
-                raise refused
-        for job, tasks in sent:
-            log.info("%d units are ready: job %s, %d more task%s", len(units), job, tasks, "s" * (tasks > 1))
+                raise
+        log.info("%d units are ready: %s", len(units), "; ".join(told))
     except SlurmError as problem:
         log.info("no more workers can be called from here: %s", problem)
+
+
+def _short(run: Run, units: int, found: list[Job]) -> int:
+    """Returns how many tasks more than there are so many units want."""
+    return tasks_of(run, units) - len(_workers(found))
 
 
 def left_alone(run: Run) -> bool:

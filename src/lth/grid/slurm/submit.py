@@ -12,7 +12,7 @@ from lth.grid.slurm.command import SlurmError, ask
 from lth.grid.slurm.once import alone
 from lth.grid.slurm.queue import JOBS, Job, jobs, left_places, summary
 from lth.grid.slurm.script import mark, script
-from lth.grid.unit import Dense, Finish
+from lth.grid.unit import Checkpoint, Dense, Finish
 from lth.grid.work import worker_count
 from lth.runs.files import atomic_write, jsonl, make_folder
 from lth.runs.run import Run, now
@@ -32,7 +32,8 @@ def missing(run: Run) -> Missing:
     """Returns how much of what is known to be wanted is not done yet."""
     results = run.results()
     left = [unit for unit in wanted(run.spec, results) if not results.settled(unit.id)]
-    dense = sum(isinstance(unit, Dense) for unit in left)
+    grouped = (Dense, Checkpoint) if run.spec.execute.data_parallel > 1 else (Dense,)  # what only the first array does
+    dense = sum(isinstance(unit, grouped) for unit in left)
     networks = [unit for unit in left if not isinstance(unit, Finish)]
     return Missing(dense, len(networks or left))  # the closing unit is done by whoever is there last
 
@@ -50,7 +51,7 @@ def submit(run: Run, dry_run: bool) -> list[str]:
         if alive := jobs(run, keep_seconds=0.0):
             _refuse_stray(run, alive)
             return [f"jobs of this run are in the queue already: {summary(alive)}", *_next(run)]
-        return [*lines, *_submitted(run), *_next(run)]
+        return [*lines, *submit_missing(run), *_next(run)]
 
 
 def _refuse_stray(run: Run, alive: list[Job]) -> None:
@@ -70,20 +71,32 @@ def _commands(run: Run, paths: dict[str, os.PathLike[str]]) -> Iterator[str]:
         yield f"sbatch --parsable {after}--array=0-{workers - 1} {paths['workers']}"
 
 
-def _submitted(run: Run) -> Iterator[str]:
-    """Submits the dense networks, then the workers that wait for them; yields what to tell."""
+def submit_missing(run: Run) -> Iterator[str]:
+    """Yields what to tell of the arrays that it submits: the dense networks, then the workers that wait for them.
+
+    Raises SlurmError where none is taken.
+    """
     dense, workers = _needed(run)
     sent, refused = send_all(run, "dense", dense, ["--parsable"])
-    if dense and not sent and refused:
+    if not sent and refused:
         raise refused
     yield from _told("dense", dense, sent, refused)
-    after = f"--dependency=afterany:{':'.join(job for job, _ in sent)}"
-    sent, refused = send_all(run, "workers", workers, ["--parsable", *([after] if sent else [])])
-    yield from _told("workers", workers, sent, refused)
-    if workers and not sent and dense:
+    after = [f"--dependency=afterany:{':'.join(job for job, _ in sent)}"] if sent else []
+    try:
+        yield from more_workers(run, workers, *after)
+    except SlurmError as problem:
+        if not dense:
+            raise
+        yield f"{workers} tasks of workers were not taken ({problem.what})"
         yield "no workers were taken; the dense networks' jobs call for some when there is room, or do their work"
-    elif workers and not sent and refused:
+
+
+def more_workers(run: Run, tasks: int, *options: str) -> Iterator[str]:
+    """Yields what to tell of the arrays of workers that it submits. Raises SlurmError where none is taken."""
+    sent, refused = send_all(run, "workers", tasks, ["--parsable", *options])
+    if not sent and refused:
         raise refused
+    yield from _told("workers", tasks, sent, refused)
 
 
 def _told(what: str, tasks: int, sent: list[tuple[str, int]], refused: SlurmError | None) -> Iterator[str]:

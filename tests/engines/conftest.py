@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from engines.grid import COUNTED, environment, hashes, lth, write_spec
+from engines.slurm_cluster import SlurmCluster
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +24,10 @@ def undisturbed_counted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
     done = lth("run", spec, "--into", folder / "run", env=environment(folder))
     assert done.returncode == 0, done.stderr
     return hashes(folder / "run")
+
+
+@pytest.fixture
+def whole(slurm: SlurmCluster, undisturbed_counted: dict[str, str]) -> dict[str, str]:
+    """The hashes to be reached; no job of an earlier test is left when a test begins."""
+    slurm.wait_until(lambda: not slurm.ask("squeue", "-h"))
+    return undisturbed_counted

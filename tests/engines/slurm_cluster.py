@@ -27,7 +27,7 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 AuthInfo=cred_expire=5
-SlurmctldParameters=preempt_send_user_signal
+{parameters}
 SlurmctldPort={port}
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.%n.pid
@@ -82,6 +82,16 @@ class SlurmCluster:
         pid = int((self.folder / f"slurmd.{name}.pid").read_text())
         os.kill(pid, signal.SIGKILL)
 
+    def lose_node(self, name: str) -> None:
+        """A node is gone at once, with its daemon and all that it was running; nobody is told."""
+        self.kill_node(name)
+        marks = {f"SLURMD_NODENAME={name}", f"SLURM_CONF={self.environment['SLURM_CONF']}"}
+        for pid in _processes(marks):
+            above = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            if Path(f"/proc/{above}/comm").read_text().startswith("slurmstepd"):
+                os.kill(above, signal.SIGKILL)  # first, for it would report the end of what it runs
+            os.kill(pid, signal.SIGKILL)
+
     def _start(self, *words: str) -> subprocess.Popen[bytes]:
         command = [shutil.which(words[0]) or words[0], "-f", self.environment["SLURM_CONF"], *words[1:]]
         log = open(self.folder / f"{'-'.join(words[:1] + words[2:])}.out", "wb")  # noqa: SIM115
@@ -98,7 +108,7 @@ class SlurmCluster:
         while True:
             with contextlib.suppress(subprocess.CalledProcessError):
                 idle = self.ask("sinfo", "-h", "-N", "-t", "idle", "-o", "%N").split()
-                if idle == [f"n{number}" for number in range(1, NODES + 1)]:
+                if set(idle) == {f"n{number}" for number in range(1, NODES + 1)}:
                     return
             assert time.monotonic() < limit, self.said()
             time.sleep(0.1)
@@ -130,7 +140,7 @@ class SlurmCluster:
 
 
 @contextlib.contextmanager
-def running_slurm(folder: Path, more: str = "") -> Iterator[SlurmCluster]:
+def running_slurm(folder: Path, more: str = "", *, user_signal: bool = True) -> Iterator[SlurmCluster]:
     """Lends a cluster; `more` are further lines of slurm.conf. Needs root, as SLURM's daemons do."""
     missing = [name for name in PROGRAMS if shutil.which(name) is None and not Path("/usr/sbin", name).exists()]
     words = f"NO SLURM ({missing or 'not root'}): apt-get install slurmctld slurmd slurm-client munge"
@@ -140,17 +150,25 @@ def running_slurm(folder: Path, more: str = "") -> Iterator[SlurmCluster]:
     port, first = _free_port(), _row_of_ports(NODES)
     host = socket.gethostname().partition(".")[0]
     conf = folder / "slurm.conf"
-    conf.write_text(
-        SETTINGS.format(
-            host=host, folder=folder, port=port, nodes=NODES, first=first, last=first + NODES - 1, more=more
-        )
-    )
+    places = {"port": port, "nodes": NODES, "first": first, "last": first + NODES - 1}
+    parameters = "SlurmctldParameters=preempt_send_user_signal" if user_signal else ""
+    conf.write_text(SETTINGS.format(host=host, folder=folder, parameters=parameters, more=more, **places))
     cluster = SlurmCluster(folder, {"SLURM_CONF": str(conf)})
     try:
         cluster.start()
         yield cluster
     finally:
         cluster.stop()
+
+
+def _processes(marks: set[str]) -> list[int]:
+    """Returns the processes whose environments have all these entries."""
+    found: list[int] = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if marks <= set(path.read_text(errors="replace").split("\0")):
+                found.append(int(path.parent.name))
+    return found
 
 
 def _munge() -> None:

@@ -5,60 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
-from engines.grid import COUNTED, check_whole, environment, lth, write_spec
+from engines.grid import check_whole, lth
 from engines.slurm_cluster import SlurmCluster, running_slurm
+from engines.slurm_world import World, at_most
 
 pytestmark = pytest.mark.long
-TABLE = '[execute.slurm]\ntime = "{time}"\n'
-
-
-class World:
-    """A run on a cluster, of the network that notes its steps."""
-
-    def __init__(self, slurm: SlurmCluster, folder: Path, *, time: str = "10", table: str = "", **more: str):
-        self.slurm, self.folder, self.run = slurm, folder, folder / "run"
-        self.environment = {**slurm.environment, **environment(folder, **more)}
-        self.spec = write_spec(folder, "slurm", model=COUNTED, epochs=10, more=TABLE.format(time=time) + table)
-
-    def start(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Returns the finished command that submits."""
-        return lth("run", self.spec, "--into", self.run, *words, env=self.environment)
-
-    def submit(self) -> None:
-        done = self.start()
-        assert done.returncode == 0, done.stderr
-        assert "submitted" in done.stdout, done.stdout
-
-    def wait(self) -> None:
-        """Returns when no job is left."""
-        self.slurm.wait_until(lambda: not self.slurm.ask("squeue", "-h"))
-
-    def training(self) -> list[int]:
-        """Returns the processes that have taken a step and are alive, when there are some."""
-
-        def alive() -> list[int]:
-            steps = self.folder / "steps"
-            taken = set(map(int, steps.read_text().split())) if steps.exists() else set()
-            return [pid for pid in taken if os.path.exists(f"/proc/{pid}")]
-
-        self.slurm.wait_until(lambda: bool(alive()))
-        return alive()
-
-    def said(self) -> str:
-        return "".join(path.read_text() for path in sorted(self.run.glob("logs/*.log")))
-
-
-@pytest.fixture
-def whole(slurm: SlurmCluster, undisturbed_counted: dict[str, str]) -> dict[str, str]:
-    """The hashes to be reached; no job of an earlier test is left when a test begins."""
-    slurm.wait_until(lambda: not slurm.ask("squeue", "-h"))
-    return undisturbed_counted
 
 
 def test_a_worker_that_is_killed_once(slurm: SlurmCluster, whole: dict[str, str], tmp_path: Path) -> None:
@@ -162,26 +117,10 @@ def test_a_time_limit_shorter_than_the_work(slurm: SlurmCluster, whole: dict[str
     check_whole(world.run, whole)
 
 
-REFUSING = """#!/bin/sh
-# A site where a user may have {most} jobs.
-wanted=1
-for word in "$@"; do case $word in --array=0-*) wanted=$((${{word#--array=0-}} + 1)) ;; esac; done
-if [ $(($(squeue -h -r | wc -l) + wanted)) -gt {most} ]; then
-    echo "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy" >&2
-    exit 1
-fi
-exec {sbatch} "$@"
-"""
-
-
 def test_a_limit_of_jobs_that_the_dense_networks_use_up(slurm: SlurmCluster, tmp_path: Path) -> None:
     """Four dense networks take all places: the last of them calls for workers when there is room again."""
-    wrapper = tmp_path / "bin" / "sbatch"
-    wrapper.parent.mkdir()
-    wrapper.write_text(REFUSING.format(most=4, sbatch=shutil.which("sbatch")))
-    wrapper.chmod(0o755)
-    world = World(slurm, tmp_path, PATH=f"{wrapper.parent}:{os.environ['PATH']}")
-    world.spec.write_text(world.spec.read_text().replace('name = "twelve"', 'name = "twelve"\nseeds = [0, 1, 2, 3]'))
+    world = World(slurm, tmp_path, PATH=at_most(4, tmp_path))
+    world.edit('name = "twelve"', 'name = "twelve"\nseeds = [0, 1, 2, 3]')
     slurm.wait_until(lambda: not slurm.ask("squeue", "-h"))
     done = world.start()
     assert "no workers were taken" in done.stdout, done.stdout + done.stderr

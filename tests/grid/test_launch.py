@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -13,7 +14,7 @@ import pytest
 from grid.worlds import small_spec
 
 from lth.errors import RunError
-from lth.grid.launch import stopping
+from lth.grid.launch import expect, stopping
 from lth.grid.launchers.worker import Worker, end, start
 from lth.grid.stop import JOB_END, Stop, walltime
 from lth.runs.run import start_run
@@ -55,6 +56,26 @@ def test_nothing_begins_in_the_last_two_margins_and_a_training_goes_on_until_the
     monkeypatch.setattr("lth.grid.stop.time.monotonic", lambda: now + 95.1)
     assert stop.urgent()
     assert stop.is_set()
+
+
+def test_nothing_begins_where_the_walltime_does_not_cover_a_start_and_two_margins(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A start of 40 s and saves of 2 s, measured by others: 100 s are enough and 50 s are not."""
+    run = start_run(tmp_path / "run", small_spec())
+    measured = {"start": {"seconds": 40.0}, "save": {"seconds": 2.0}}
+    run.layout.facts.write_text(json.dumps({"dataset_id": "x", "measured": measured}))
+    enough, short, trained, unknown = Stop(100.0), Stop(50.0), Stop(50.0), Stop(50.0)
+    for stop in (enough, short, trained):
+        assert expect(stop, run) == {"start": 40.0, "save": 2.0}
+    assert enough.margin() == 6.0
+    assert not trained.urgent()  # asked after its first step: it has started
+    assert trained.first_step is not None
+    with caplog.at_level(logging.ERROR, "lth"):
+        assert [stop.is_set() for stop in (enough, short, trained, unknown)] == [False, True, False, False]
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told == "50 s are too short to begin: a start takes 40 s here, and 10 s are kept free for saving"
+    assert not short.warned  # no job that follows would fare better
 
 
 def test_the_walltime_is_the_earlier_of_the_option_and_the_job_s_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from lth.runs.run import Run
     from lth.spec.schema import Spec
 
+NOTICED = 0.25  # a start that takes so much more or less than the last one is written down
+
 Sets = Annotated[
     list[str] | None, typer.Option("--set", help="Override a value: --set train.epochs=3. May be repeated.")
 ]
@@ -135,7 +137,7 @@ def work(
     Started as `torchrun --nproc-per-node N -m lth work DIRECTORY` the N processes train dense networks together.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from lth.grid.launch import stopping
+    from lth.grid.launch import expect, stopping
     from lth.grid.place import place
     from lth.grid.slurm import job
     from lth.grid.status import status
@@ -144,15 +146,21 @@ def work(
     here = open_run(directory)
     logging_to(None, quiet=False)
     with stopping(walltime) as stop:
+        known = expect(stop, here)
         if parent is not None:
             threading.Thread(target=_end_with, args=(parent, stop), daemon=True).start()
         if told is not None:
             threading.Thread(target=_end_when_told, args=(told, stop), daemon=True).start()
         _work(here, stop, wait, dense)
-    if job.inside() and stop.longest_save:
-        here.measured("save", {"seconds": stop.longest_save})
+    if not stop.is_set():
+        logging.getLogger("lth").info("nothing more is ready here: this worker ends")
+    if stop.walltime is not None:
+        if stop.longest_save > known.get("save", 0.0):
+            here.measured("save", {"seconds": stop.longest_save})
+        if stop.first_step and not wait and abs(stop.first_step / known.get("start", 1e-9) - 1) > NOTICED:
+            here.measured("start", {"seconds": stop.first_step})
     if stop.is_set() and not status(here).complete:
-        if job.inside() and stop.warned:
+        if job.inside() and (stop.warned or job.preempted()):
             job.start_again(here, stop.longest_save)
         stands = place(os.environ)
         if not (stands and stands.under_mpi):  # some mpiexec kill all ranks where one ends with another code than 0

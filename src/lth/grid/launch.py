@@ -50,6 +50,15 @@ def submit(run: Run, dry_run: bool = False) -> list[str]:
     return SUBMITTERS[run.spec.execute.launcher](run, dry_run)
 
 
+def expect(stop: Stop, run: Run) -> dict[str, float]:
+    """Returns the seconds that a save and a start took before in this run, as `stop` reckons with them from now on."""
+    measured = run.facts().get("measured", {})
+    known = {what: float(measured[what]["seconds"]) for what in ("save", "start") if what in measured}
+    stop.saved(known.get("save", 0.0))
+    stop.start_up = known.get("start", 0.0)
+    return known
+
+
 @contextlib.contextmanager
 def stopping(minutes: float | None = None) -> Generator[Stop]:
     """Yields an event that Ctrl-C, TERM or USR1 sets: workers then save their state and end.

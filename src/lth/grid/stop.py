@@ -20,22 +20,30 @@ LARGEST_SHARE = 0.1
 class Stop(Event):
     """An event that a signal sets, or that sets itself when too little of the walltime is left.
 
-    `is_set` does so two margins before the end, since nothing new should begin then; `urgent`, which a training
-    in progress asks, one margin before. A margin is three times the longest save seen, at least 5 s, at
-    most a tenth of the walltime. Without `seconds` there is no walltime.
+    `is_set` does so two margins before the end, since nothing new should begin then, and at once where the walltime is
+    `too_short`; `urgent`, which a training in progress asks after each step, one margin before. A margin is three
+    times the longest save seen, at least 5 s, at most a tenth of the walltime. Without `seconds` there is no walltime.
     """
 
     def __init__(self, seconds: float | None = None):
         super().__init__()
-        self._walltime, self._began, self.longest_save = seconds, time.monotonic(), 0.0
+        self.walltime, self._began, self.longest_save = seconds, time.monotonic(), 0.0
+        self.start_up = 0.0  # seconds from the start of a worker to its first step, as measured before
+        self.first_step: float | None = None  # the same of this worker, once it has trained
         self.warned = False  # that the time ends: what is left is for a job that follows
 
     def is_set(self) -> bool:
         """Returns whether a worker is to begin nothing more."""
+        if not super().is_set() and self.first_step is None and self.too_short():
+            self.set()
+            told = "%.0f s are too short to begin: a start takes %.0f s here, and %.0f s are kept free for saving"
+            log.error(told, self.walltime, self.start_up, 2 * self.margin())
         return self._over(2)
 
     def urgent(self) -> bool:
         """Returns whether a training in progress is to be saved now."""
+        if self.first_step is None:
+            self.first_step = time.monotonic() - self._began
         return self._over(1)
 
     def saved(self, seconds: float) -> None:
@@ -49,11 +57,15 @@ class Stop(Event):
 
     def margin(self) -> float:
         """Returns the seconds kept free for saving."""
-        return min(max(SAVES * self.longest_save, LEAST_SECONDS), LARGEST_SHARE * (self._walltime or 0.0))
+        return min(max(SAVES * self.longest_save, LEAST_SECONDS), LARGEST_SHARE * (self.walltime or 0.0))
+
+    def too_short(self) -> bool:
+        """Returns whether the walltime does not cover a start and two margins; a next job would fare no better."""
+        return self.walltime is not None and 0 < self.start_up >= self.walltime - 2 * self.margin()
 
     def _over(self, margins: int) -> bool:
-        if self._walltime is not None and not super().is_set():
-            left = self._began + self._walltime - time.monotonic()
+        if self.walltime is not None and not super().is_set():
+            left = self._began + self.walltime - time.monotonic()
             if left <= margins * self.margin():
                 self.warn()
                 log.warning("the walltime ends in %.1f s: this worker saves its work and ends", max(left, 0.0))

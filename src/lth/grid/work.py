@@ -52,13 +52,14 @@ def loop(
 
     After each batch it may call more workers, where the engine can: `call_workers` decides.
     Only units of the kinds in `do` are taken. Units that did not fit in memory together are done fewer at a
-    time from then on, each from where it was saved. Raises the LthError of a set-up that cannot work;
-    failures of single units are written down instead.
+    time from then on, each from where it was saved. Raises the LthError of a set-up that cannot work, or where the
+    run was moved; failures of single units are written down instead.
     """
     most, pause = 1 if run.spec.train.entry else run.spec.execute.tickets_per_worker, LOOK_AGAIN_SECONDS
     with run.claims() as claims:
         sweep(run, claims)
         while not stop.is_set():
+            run.check_there()
             if batch := claim_batch(run, claims, do, most):
                 pause = LOOK_AGAIN_SECONDS
                 try:
@@ -188,8 +189,10 @@ def _do(run: Run, do: Do, batch: list[Unit], stop: Event) -> None:
             _settle(run, unit, outcome)
         return
     except (*SETUP, DoesNotFit):
+        run.check_there()
         raise
     except Exception as problem:
+        run.check_there()  # or else what broke is not the unit's fault
         full = f"{type(problem).__name__}: {problem}".splitlines()[0].rstrip(": ") if out_of_memory(problem) else ""
         if not full:
             log.exception("%s and %d more broke", waiting[0].id, len(waiting) - 1)
@@ -210,6 +213,7 @@ def out_of_memory(problem: Exception) -> bool:
 
 
 def _settle(run: Run, unit: Unit, outcome: CellResult | dict[str, Any] | Exception) -> None:
+    run.check_there()  # a result would make a folder anew in the old place of a run that was moved
     if isinstance(outcome, Exception):
         failure = _failure(unit, outcome)
         run.fail(unit.folder, failure)

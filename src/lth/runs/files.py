@@ -84,11 +84,14 @@ def _create_exclusively(path: Path, content: bytes) -> bool:
     return True
 
 
-def make_folder(path: Path) -> Path:
-    """Returns `path`, an existing folder. Raises RunError where it cannot be made."""
+def make_folder(path: Path, *, parents: bool = True) -> Path:
+    """Returns `path`, an existing folder. Raises RunError where it cannot be made.
+
+    Without `parents` the folder above must be there: a run that was moved is not begun anew in its old place.
+    """
     with disk_errors(path):
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=parents, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as problem:
             raise RunError("a file stands where a folder is needed", at=path, cure="Move it away.") from problem
         except FileNotFoundError as problem:

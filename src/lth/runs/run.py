@@ -49,6 +49,12 @@ class Run:
         self._seen.look_everywhere()
         self.told.correct(self._seen)
 
+    def check_there(self) -> None:
+        """Returns nothing; raises RunError where the directory was moved or deleted since it was opened."""
+        if not self.layout.run.exists():
+            cure = "If it was moved, give its new place to the same command."
+            raise RunError("the run directory is no longer here", at=self.path, cure=cure)
+
     def publish(self, folder: str, record: CellResult | dict[str, Any]) -> bool:
         """Returns whether this result is the one that counts; the first to be published wins."""
         text = record.model_dump_json(indent=1) if isinstance(record, CellResult) else json.dumps(record, indent=1)

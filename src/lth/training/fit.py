@@ -155,7 +155,7 @@ def _take_up(course: Course) -> None:
     for path in (course.resume_path, previous(course.resume_path)):
         content, why = load_resume(path, course.key, course.numerics, course.allow_other_numerics)
         if content is not None:
-            make_folder(course.folder)
+            make_folder(course.folder, parents=False)
             if not _fetch_kept(course, content["kept"]):
                 content, why = None, "damaged (a kept checkpoint is missing)"
         if content is not None:
@@ -269,7 +269,7 @@ def _keep(courses: Sequence[Course], steps: set[int]) -> None:
         name = course.keep.get(course.trainee.step) if course.trainee.group.first else None
         if name is None or course.trainee.step not in steps or f"{name}.safetensors" in course.kept:
             continue
-        make_folder(course.folder)
+        make_folder(course.folder, parents=False)
         states = {f"{name}.safetensors": state_of(course.trainee)}
         if 0 < course.trainee.step < course.trainee.last_step:  # at 0 it is fresh; nothing is replayed from the end
             states[f"{name}.optimizer.safetensors"] = {key: value.cpu() for key, value in course.trainee.state.items()}

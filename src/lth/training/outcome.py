@@ -38,7 +38,7 @@ def conclude(
     scores = final_scores(course, resident, [part for part in PARTS if f"{part}_top1" not in given])
     files = {**course.kept, **_write(course, scores)}
     if isinstance(unit, Cell):
-        data = save_state(make_folder(course.folder) / "weights.safetensors", state)
+        data = save_state(make_folder(course.folder, parents=False) / "weights.safetensors", state)
         files["weights.safetensors"] = sha256_of(data)
         if mask is not None and (unit.level is not None or trainee.remasked):  # no file of the seed holds it
             mask.save(course.folder / "mask.safetensors")
@@ -124,7 +124,7 @@ def _checkpoints(work: Workspace, unit: Dense | Cell, course: Course) -> dict[st
 
 def _write(course: Course, scores: Mapping[Part, Scores]) -> dict[str, str]:
     """Metrics as JSON lines; predicted class and confidence of every evaluation example, compact."""
-    folder = make_folder(course.folder)
+    folder = make_folder(course.folder, parents=False)
     predictions = {}
     for name, one in scores.items():
         if name != "train":

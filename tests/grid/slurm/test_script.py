@@ -14,8 +14,9 @@ from grid.worlds import small_spec
 from lth.errors import SpecError
 from lth.grid.slurm.queue import parsed, summary
 from lth.grid.slurm.script import lead_seconds, mark, script
+from lth.grid.slurm.submit import submit
 from lth.runs.run import Run, start_run
-from lth.spec.load import parse_spec
+from lth.spec.load import load_spec, parse_spec
 from lth.spec.slurm import minutes_of
 
 PAGE = (Path(__file__).parents[3] / "docs" / "slurm.md").read_text(encoding="utf-8")
@@ -109,3 +110,13 @@ optimizer = { name = "sgd", lr = 0.1 }
 [grid]
 sparsities = [0.5]
 """
+
+
+def test_the_cluster_of_2021_is_submitted_as_the_page_shows(tmp_path: Path) -> None:
+    spec = load_spec(Path(__file__).parents[3] / "examples" / "imagenet_2021_slurm.toml")
+    run = start_run(tmp_path / "run", spec)
+    told = [line.replace(str(run.path), "runs/in1k") for line in submit(run, dry_run=True)]
+    assert "\n".join(told) in PAGE
+    (end,) = re.findall(r"```bash\n(# The processes that train.*?)```", PAGE, re.S)
+    real = script(run, "dense").replace(str(run.path.resolve()), "/scratch/runs/in1k")
+    assert real.replace(sys.executable, "/scratch/lth/.venv/bin/python").endswith(end)

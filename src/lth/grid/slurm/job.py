@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 
 from lth.grid.next import ready, wanted
 from lth.grid.slurm.command import SlurmError, ask
+from lth.grid.slurm.once import alone
 from lth.grid.slurm.queue import Job, jobs
 from lth.grid.slurm.script import mark
-from lth.grid.slurm.submit import send, tasks_of
+from lth.grid.slurm.submit import more_workers, send, submit_missing, tasks_of
+from lth.grid.unit import Checkpoint, Dense
 from lth.runs.files import publish_first
 from lth.runs.run import Run
 
 log = logging.getLogger("lth")
 SAVES, LEAST_GRACE = 3, 5.0  # saves that the other workers of a task are given, and seconds at least
+QUEUED = "Job is pending execution"  # SLURM's words where a task that is still ending waits in the queue already
 CHAINED = "LTH_CHAINED"  # how often this job was followed by another one
 
 
@@ -28,6 +32,17 @@ def task() -> str:
     """Returns the id of this task alone, never that of its whole array."""
     array, number = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{number}" if array and number else os.environ["SLURM_JOB_ID"]
+
+
+def preempted() -> bool:
+    """Returns whether this task has to make room for another job: SLURM ends it then, and does not say so itself.
+
+    Where it ends in the time of grace that it is given, SLURM takes it for done and does not queue it again.
+    """
+    try:
+        return re.search(r"\bPreemptTime=\d", ask("scontrol", "show", "job", task())) is not None
+    except SlurmError:
+        return False
 
 
 def start_again(run: Run, save_seconds: float) -> None:
@@ -48,6 +63,9 @@ def start_again(run: Run, save_seconds: float) -> None:
         ask("scontrol", "requeue", task())
         log.info("%s is queued again", task())
     except SlurmError as refused:
+        if QUEUED in refused.what:  # SLURM was faster: it makes room for a job of higher priority
+            log.info("%s is queued again, by SLURM", task())
+            return
         try:
             log.info("%s is followed by %s (%s)", task(), _follow(run, times + 1), refused.what)
         except SlurmError as problem:
@@ -65,27 +83,37 @@ def _follow(run: Run, times: int) -> str:
 def call_workers(run: Run) -> None:
     """Returns nothing; submits workers where more units are ready than this run has tasks, once for each stage.
 
-    A stage is known by how many units are: they grow when one begins, and only then. Where a job may not submit, the
-    work is done by those that are there.
+    A stage is known by how many units are: they grow when one begins, and only then. Dense networks that a group of
+    processes trains get jobs of their own, and the workers for their tickets come after them. Where a job
+    may not submit, the work is done by those that are there.
     """
     run.told.listen()
     results = run.told.results()
     units = ready(run.spec, results)
+    stage = run.layout.slurm / f"stage-{len(wanted(run.spec, results))}"
+    grouped = run.spec.execute.data_parallel > 1 and any(isinstance(unit, Dense | Checkpoint) for unit in units)
     try:
-        short = tasks_of(run, len(units)) - len(_workers(jobs(run)))
-        if short < 1:
+        if stage.exists() or not (grouped or _short(run, len(units), jobs(run)) > 0):
             return
-        stage = run.layout.slurm / f"stage-{len(wanted(run.spec, results))}"
-        if not publish_first(stage, f"{task()}\n"):
-            return
-        try:
-            sent = send(run, "workers", short, ["--parsable"])
-        except SlurmError:
-            stage.unlink(missing_ok=True)  # the next one tries again
-            raise
-        log.info("%d units are ready: job %s, %d more tasks", len(units), sent, short)
+        with alone(run):
+            found = jobs(run, keep_seconds=0.0)
+            groups = grouped and not any("-dense" in one.name for one in found)
+            short = _short(run, len(units), found)
+            if not (groups or short > 0) or not publish_first(stage, f"{task()}\n"):
+                return
+            try:
+                told = list(submit_missing(run) if groups else more_workers(run, short))
+            except SlurmError:
+                stage.unlink(missing_ok=True)  # the next one tries again
+                raise
+        log.info("%d units are ready: %s", len(units), "; ".join(told))
     except SlurmError as problem:
         log.info("no more workers can be called from here: %s", problem)
+
+
+def _short(run: Run, units: int, found: list[Job]) -> int:
+    """Returns how many tasks more than there are so many units want."""
+    return tasks_of(run, units) - len(_workers(found))
 
 
 def left_alone(run: Run) -> bool:

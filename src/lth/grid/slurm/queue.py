@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import getpass
+import json
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from lth.errors import RunError
 from lth.grid.slurm.command import PATIENCE, ask
-from lth.grid.slurm.script import mark
+from lth.grid.slurm.script import mark, mark_of
 from lth.runs.files import read_json, write_json
+from lth.runs.layout import Layout
 from lth.runs.run import Run
 
 KEEP_SECONDS = 60.0
+JOBS = "jobs.jsonl"  # what was submitted, when, and where the run was then
 FORMAT = "%i|%T|%r|%j|%N"
 
 
@@ -32,7 +36,8 @@ class Job:
 def jobs(run: Run, keep_seconds: float = KEEP_SECONDS, patience: float = PATIENCE) -> list[Job]:
     """Returns the queued and running tasks of this run, as they were at most `keep_seconds` ago.
 
-    Raises SlurmError where squeue cannot be asked.
+    Those that were submitted where the run was before it was moved are among them. Raises SlurmError where
+    squeue cannot be asked.
     """
     cache = run.layout.slurm / "queue.json"
     try:
@@ -41,17 +46,26 @@ def jobs(run: Run, keep_seconds: float = KEEP_SECONDS, patience: float = PATIENC
             return [Job(**one) for one in known["jobs"]]
     except (RunError, TypeError, ValueError, KeyError):
         pass  # a cache that cannot be read is written anew
-    found = parsed(ask("squeue", "-h", "-r", "-u", getpass.getuser(), "-o", FORMAT, patience=patience), mark(run))
+    told = ask("squeue", "-h", "-r", "-u", getpass.getuser(), "-o", FORMAT, patience=patience)
+    found = parsed(told, mark(run), *map(mark_of, left_places(run)))
     if cache.parent.is_dir():
         write_json(cache, {"asked_at": time.time(), "jobs": [asdict(one) for one in found]})
     return found
 
 
-def parsed(text: str, beginning: str) -> list[Job]:
-    """Returns the jobs among squeue's lines whose names have this beginning."""
+def left_places(run: Run) -> list[Path]:
+    """Returns where this run was when jobs were submitted, and is no more."""
+    record = run.layout.slurm / JOBS
+    lines = record.read_text().splitlines() if record.exists() else []
+    places = {Path(place) for line in lines if (place := json.loads(line).get("run"))}
+    return sorted(place for place in places - {run.path.resolve()} if not Layout(place).run.exists())
+
+
+def parsed(text: str, *beginnings: str) -> list[Job]:
+    """Returns the jobs among squeue's lines whose names have one of these beginnings."""
     rows = (line.strip().split("|") for line in text.splitlines() if line.strip())
     found = [Job(*row[:5]) for row in rows if len(row) >= 5]
-    return [one for one in found if one.name.startswith(beginning)]
+    return [one for one in found if one.name.startswith(beginnings)]
 
 
 def summary(found: Sequence[Job]) -> str:

@@ -7,7 +7,9 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+from lth.grid.stop import JOB_END
 from lth.runs.run import Run
 from lth.spec.slurm import Slurm, minutes_of
 
@@ -17,7 +19,12 @@ PLAIN = ("partition", "account", "qos", "constraint", "gres", "mem")
 
 def mark(run: Run) -> str:
     """Returns what the names of all jobs of this run directory begin with."""
-    return f"lth-{hashlib.sha256(str(run.path.resolve()).encode()).hexdigest()[:8]}"
+    return mark_of(run.path.resolve())
+
+
+def mark_of(place: Path) -> str:
+    """Returns the mark of the run directory in this place."""
+    return f"lth-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
 
 
 def lead_seconds(run: Run) -> int:
@@ -64,6 +71,8 @@ def _head(run: Run, slurm: Slurm, what: str, together: int) -> Iterator[str]:
 def _body(run: Run, slurm: Slurm, together: int, *, dense: bool) -> Iterator[str]:
     yield "trap '' USR1  # a warning that comes before the worker listens is not to end it"
     yield "export OMP_NUM_THREADS=1 LTH_LAUNCHED_BY=slurm"
+    yield "# When the job ends, which older SLURMs do not say; what follows counts as well."
+    yield f"export {JOB_END}=${{{JOB_END}:-$(($(date +%s) + {60 * minutes_of(slurm.time):.0f}))}}"
     yield from slurm.setup
     command = f"{slurm.prefix + ' ' if slurm.prefix else ''}{_work(run, slurm)}"
     command += " --dense" if dense else ""

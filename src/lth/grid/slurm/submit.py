@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from lth.grid.next import wanted
 from lth.grid.slurm.command import SlurmError, ask
-from lth.grid.slurm.queue import jobs, summary
-from lth.grid.slurm.script import script
-from lth.grid.unit import Dense, Finish
+from lth.grid.slurm.once import alone
+from lth.grid.slurm.queue import JOBS, Job, jobs, left_places, summary
+from lth.grid.slurm.script import mark, script
+from lth.grid.unit import Checkpoint, Dense, Finish
 from lth.grid.work import worker_count
 from lth.runs.files import atomic_write, jsonl, make_folder
 from lth.runs.run import Run, now
@@ -31,7 +32,8 @@ def missing(run: Run) -> Missing:
     """Returns how much of what is known to be wanted is not done yet."""
     results = run.results()
     left = [unit for unit in wanted(run.spec, results) if not results.settled(unit.id)]
-    dense = sum(isinstance(unit, Dense) for unit in left)
+    grouped = (Dense, Checkpoint) if run.spec.execute.data_parallel > 1 else (Dense,)  # what only the first array does
+    dense = sum(isinstance(unit, grouped) for unit in left)
     networks = [unit for unit in left if not isinstance(unit, Finish)]
     return Missing(dense, len(networks or left))  # the closing unit is done by whoever is there last
 
@@ -42,27 +44,73 @@ def submit(run: Run, dry_run: bool) -> list[str]:
     Submits nothing while jobs of this run are queued or running. Raises SlurmError where SLURM refuses.
     """
     paths = _write(run)
-    left = missing(run)
-    if not dry_run and (alive := jobs(run, keep_seconds=0.0)):
-        return [f"jobs of this run are in the queue already: {summary(alive)}", *_next(run)]
     lines = [f"scripts: {', '.join(str(path) for path in paths.values())}"]
-    after: list[str] = []
-    for what, tasks in (("dense", left.dense), ("workers", tasks_of(run, left.units - left.dense))):
-        if tasks < 1:
-            continue
-        options = ["--parsable", *([f"--dependency=afterany:{':'.join(after)}"] if after else [])]
-        if dry_run:
-            lines.append(" ".join(["sbatch", *options, f"--array=0-{tasks - 1}", str(paths[what])]))
-            after = ["DENSE"]
-            continue
-        ids = list(_arrays(run, what, tasks, options, lines))
-        if what == "workers" and not ids:
-            lines.append(
-                "no workers were taken; the dense networks' jobs call for some when there is room, or do their work"
-            )
-        after = after or ids
-    (run.layout.slurm / "queue.json").unlink(missing_ok=True)  # it is out of date
-    return [*lines, *([] if dry_run else _next(run))]
+    if dry_run:
+        return [*lines, *_commands(run, paths)]
+    with alone(run):
+        if alive := jobs(run, keep_seconds=0.0):
+            _refuse_stray(run, alive)
+            return [f"jobs of this run are in the queue already: {summary(alive)}", *_next(run)]
+        return [*lines, *submit_missing(run), *_next(run)]
+
+
+def _refuse_stray(run: Run, alive: list[Job]) -> None:
+    """Raises SlurmError where all jobs were submitted before the run was moved: they find nothing where they look."""
+    if not any(one.name.startswith(mark(run)) for one in alive):
+        places = ", ".join(map(str, left_places(run)))
+        cure = f"Take them back, then run this again: lth cancel {run.path}"
+        raise SlurmError(f"jobs were submitted before this run was moved: {summary(alive)}", at=places, cure=cure)
+
+
+def _commands(run: Run, paths: dict[str, os.PathLike[str]]) -> Iterator[str]:
+    dense, workers = _needed(run)
+    if dense:
+        yield f"sbatch --parsable --array=0-{dense - 1} {paths['dense']}"
+    if workers:
+        after = "--dependency=afterany:DENSE " if dense else ""
+        yield f"sbatch --parsable {after}--array=0-{workers - 1} {paths['workers']}"
+
+
+def submit_missing(run: Run) -> Iterator[str]:
+    """Yields what to tell of the arrays that it submits: the dense networks, then the workers that wait for them.
+
+    Raises SlurmError where none is taken.
+    """
+    dense, workers = _needed(run)
+    sent, refused = send_all(run, "dense", dense, ["--parsable"])
+    if not sent and refused:
+        raise refused
+    yield from _told("dense", dense, sent, refused)
+    after = [f"--dependency=afterany:{':'.join(job for job, _ in sent)}"] if sent else []
+    try:
+        yield from more_workers(run, workers, *after)
+    except SlurmError as problem:
+        if not dense:
+            raise
+        yield f"{workers} tasks of workers were not taken ({problem.what})"
+        yield "no workers were taken; the dense networks' jobs call for some when there is room, or do their work"
+
+
+def more_workers(run: Run, tasks: int, *options: str) -> Iterator[str]:
+    """Yields what to tell of the arrays of workers that it submits. Raises SlurmError where none is taken."""
+    sent, refused = send_all(run, "workers", tasks, ["--parsable", *options])
+    if not sent and refused:
+        raise refused
+    yield from _told("workers", tasks, sent, refused)
+
+
+def _told(what: str, tasks: int, sent: list[tuple[str, int]], refused: SlurmError | None) -> Iterator[str]:
+    for job, size in sent:
+        yield f"submitted {what}: job {job}, {size} task{'s' * (size > 1)}"
+    if refused:
+        yield f"{tasks - sum(size for _, size in sent)} tasks of {what} were not taken ({refused.what})"
+
+
+def _needed(run: Run) -> tuple[int, int]:
+    """Returns how many tasks the missing dense networks and the missing tickets are to have."""
+    left, a_task = missing(run), run.spec.execute.slurm.workers_per_task
+    together = run.spec.execute.data_parallel > 1
+    return left.dense if together else -(-left.dense // a_task), tasks_of(run, left.units - left.dense)
 
 
 def tasks_of(run: Run, units: int) -> int:
@@ -86,28 +134,24 @@ def _write(run: Run) -> dict[str, os.PathLike[str]]:
     return {**paths}
 
 
-def _arrays(run: Run, what: str, tasks: int, options: list[str], lines: list[str]) -> Iterator[str]:
-    """Submits so many tasks, in arrays of at most the largest size; yields their ids.
+def send_all(run: Run, what: str, tasks: int, options: list[str]) -> tuple[list[tuple[str, int]], SlurmError | None]:
+    """Returns the arrays that were taken, (id, tasks) each, and why the rest was refused, if any was.
 
-    Where the scheduler refuses an array (a limit of jobs a user may have), half of it is tried: workers take
-    whatever is ready, so fewer of them do the same work later. Raises SlurmError where not even one is taken.
+    An array has at most the largest size that the site allows. Where the scheduler refuses one (a limit of jobs a
+    user may have), half of it is tried: workers take whatever is ready, so fewer of them do the same work later.
     """
-    most = largest_array()
+    sent: list[tuple[str, int]] = []
+    most = largest_array() if tasks > 0 else 0
     while tasks > 0:
         size = min(tasks, most)
         try:
-            job = send(run, what, size, options)
+            sent.append((send(run, what, size, options), size))
+            tasks -= size
         except SlurmError as problem:
-            if size > 1:
-                most = size // 2
-                continue
-            if what == "dense" and len(lines) == 1:
-                raise
-            lines.append(f"{tasks} tasks of {what} were not taken ({problem.what})")
-            return
-        lines.append(f"submitted {what}: job {job}, {size} task{'s' * (size > 1)}")
-        yield job
-        tasks -= size
+            if size == 1:
+                return sent, problem
+            most = size // 2
+    return sent, None
 
 
 def send(run: Run, what: str, tasks: int, options: list[str], environment: dict[str, str] | None = None) -> str:
@@ -115,8 +159,10 @@ def send(run: Run, what: str, tasks: int, options: list[str], environment: dict[
     path = run.layout.slurm / f"{what}.sh"
     told = ask("sbatch", *options, f"--array=0-{tasks - 1}", str(path), environment=environment)
     job = told.strip().partition(";")[0]
-    with open(run.layout.slurm / "jobs.jsonl", "a") as record:
-        record.write(jsonl([{"at": now(), "id": job, "script": path.name, "tasks": tasks}]))
+    row = {"at": now(), "id": job, "script": path.name, "tasks": tasks, "run": str(run.path.resolve())}
+    with open(run.layout.slurm / JOBS, "a") as record:
+        record.write(jsonl([row]))
+    (run.layout.slurm / "queue.json").unlink(missing_ok=True)  # it is out of date
     return job
 
 

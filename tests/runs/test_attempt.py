@@ -8,11 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lth.runs.attempt import NAME, new_attempt, tidy
+from lth.runs.attempt import new_attempt, tidy
+from lth.runs.names import SIGNED
 
 
 def test_a_name_tells_host_and_process() -> None:
-    found = NAME.fullmatch(f"attempt-{new_attempt()}")
+    found = SIGNED.fullmatch(f"attempt-{new_attempt()}")
     assert found
     assert int(found["pid"]) == os.getpid()
     assert new_attempt() != new_attempt()

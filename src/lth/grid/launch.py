@@ -13,6 +13,7 @@ from lth.grid.launchers import GROUPS, LAUNCHERS, SUBMITTERS, group
 from lth.grid.sources import check_sources
 from lth.grid.status import status
 from lth.grid.stop import Stop, walltime
+from lth.grid.sweep import sweep
 from lth.grid.work import Do
 from lth.runs.run import Run
 
@@ -20,11 +21,14 @@ from lth.runs.run import Run
 def launch(run: Run, doers: Callable[[], Do], stop: Event) -> None:
     """Returns when the run's workers have ended; `doers` is called only where they run in this process.
 
-    A run that is complete starts none. With `execute.data_parallel` the dense networks are trained by a group
-    of processes, all else by the launcher's workers. Where a scheduler starts the workers they are
-    submitted, not waited for. Raises RunError where units that are ready start from files that are gone.
+    A run that is complete starts none: what dead workers left in it is cleared. With `execute.data_parallel` the dense
+    networks are trained by a group of processes, all else by the launcher's workers. Where a scheduler starts the
+    workers they are submitted, not waited for. Raises RunError where units that are ready start from files that
+    are gone.
     """
     if status(run).complete:
+        with run.claims() as claims:
+            sweep(run, claims)
         return
     execute = run.spec.execute
     if execute.launcher in SUBMITTERS:

@@ -17,7 +17,8 @@ from lth.errors import DataError, LthError, MissingExtraError, ModelError, RunEr
 from lth.grid.devices import SHARERS, WORKERS, cores_here, gpus
 from lth.grid.next import ready
 from lth.grid.place import place
-from lth.grid.unit import Cell, Unit
+from lth.grid.sweep import sweep
+from lth.grid.unit import Cell, Finish, Unit
 from lth.runs.attempt import new_attempt, tidy
 from lth.runs.claim import Claims, Owner
 from lth.runs.deaths import note_death
@@ -55,8 +56,8 @@ def loop(
     run was moved; failures of single units are written down instead.
     """
     most, pause = 1 if run.spec.train.entry else run.spec.execute.tickets_per_worker, LOOK_AGAIN_SECONDS
-    run.told.look_everywhere()
     with run.claims() as claims:
+        sweep(run, claims)
         while not stop.is_set():
             run.check_there()
             if batch := claim_batch(run, claims, do, most):
@@ -68,6 +69,8 @@ def loop(
                     log.warning("%s", problem.what)
                 for unit in batch:
                     claims.release(unit.id)
+                if isinstance(batch[0], Finish):
+                    sweep(run, claims)
                 if call_workers is not None and not stop.is_set():
                     call_workers(run)
             elif wait and (claims.anyone() or _ready(run, do)):

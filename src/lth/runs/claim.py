@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import socket
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lth.runs.files import atomic_write, make_folder, publish_first, sha256_of
+from lth.runs.names import clear_temporaries, temporary
 
 HEARTBEAT_SECONDS = 60.0
 SILENCE_SECONDS = 120.0
@@ -87,6 +87,13 @@ class Claims:
         """Returns the ids of the units that somebody is working on."""
         return sorted(name for name in self.listed() if not self._abandoned(self.folder / name))
 
+    def sweep(self) -> None:
+        """Returns nothing; deletes what dead processes left beside the claims: unfinished files, marks of thieves."""
+        clear_temporaries(self.folder)
+        for mark in self.folder.glob(".steal-*"):
+            if self._abandoned(mark):
+                mark.unlink(missing_ok=True)
+
     def anyone(self) -> bool:
         """Returns whether somebody is working on any unit."""
         return any(not self._abandoned(self.folder / name) for name in self.listed())
@@ -100,7 +107,7 @@ class Claims:
 
     def _silent(self, path: Path) -> bool:
         """Judged by the file server's own clock: the age of the claim against a file touched now."""
-        probe = self.folder / f".probe-{self.owner.pid}-{secrets.token_hex(3)}"
+        probe = temporary(self.folder / "probe")
         try:
             probe.touch()
             return probe.stat().st_mtime - path.stat().st_mtime > SILENCE_SECONDS
@@ -117,7 +124,7 @@ class Claims:
         """
         mark = self.folder / f".steal-{path.name}-{sha256_of(before)[:12]}"
         if not publish_first(mark, mine):
-            if self._silent(mark):  # its thief has died
+            if self._abandoned(mark):  # its thief has died
                 mark.unlink(missing_ok=True)
             return False
         try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import shutil
 from pathlib import Path
 
 from lth.errors import RunError
+from lth.runs import names
 from lth.runs.artefacts import Published
 from lth.runs.files import disk_errors, make_folder, publish_first
 from lth.runs.known import DAMAGED
@@ -48,7 +48,7 @@ def bring(source: Path, target: Path) -> None:
         except OSError as problem:
             if problem.errno not in NO_LINKS:
                 raise
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+        temporary = names.temporary(target)
         try:
             with open(source, "rb") as reader, open(temporary, "xb") as writer:
                 shutil.copyfileobj(reader, writer, CHUNK)

@@ -7,12 +7,12 @@ import errno
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from lth.errors import RunError
+from lth.runs import names
 
 
 @contextlib.contextmanager
@@ -32,7 +32,7 @@ def disk_errors(path: Path) -> Generator[None]:
 
 def _temporary(path: Path, data: bytes) -> Path:
     """Returns a complete, synced neighbour of `path` that holds `data`; leaves nothing behind on failure."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    temporary = names.temporary(path)
     try:
         with open(temporary, "xb") as file:
             file.write(data)

@@ -14,6 +14,8 @@ from typing import Any, cast
 from lth.errors import RunError
 from lth.runs import names
 
+FEW_INODES = 16  # as many as may have come free again since a file did not fit
+
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Generator[None]:
@@ -22,12 +24,25 @@ def disk_errors(path: Path) -> Generator[None]:
         yield
     except OSError as problem:
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-            cure = "Free some space and run the same command again; finished work is kept."
-            raise RunError("the disk or the quota is full", at=path, cure=cure) from problem
+            what, cure = _full(path)
+            raise RunError(
+                what, at=path, cure=f"{cure}, then run the same command again; finished work is kept."
+            ) from problem
         if problem.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             cure = "Choose a folder that you may write to."
             raise RunError(f"cannot write here: {problem.strerror}", at=path, cure=cure) from problem
         raise
+
+
+def _full(path: Path) -> tuple[str, str]:
+    """Returns what is full, and what to do about it."""
+    with contextlib.suppress(OSError):
+        there = next(folder for folder in path.absolute().parents if folder.is_dir())
+        found = os.statvfs(there)
+        if found.f_files and found.f_favail < FEW_INODES:
+            cure = "Delete files, or pack finished runs into one file each (lth archive RUN)"
+            return "no more files fit on this disk (no inodes are left)", cure
+    return "the disk or the quota is full", "Free some space"
 
 
 def _temporary(path: Path, data: bytes) -> Path:

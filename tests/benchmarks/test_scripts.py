@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from engines.require import require
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -55,6 +57,22 @@ def test_demo_prints_its_wall_time():
     out = run("demo.py", "--quick")
     assert "tickets and controls: 1, failed: 0" in out
     assert re.search(r"^wall seconds: median \d+\.\d, range .* n = 1$", out, re.MULTILINE)
+
+
+@pytest.mark.long
+def test_overhead_counts_the_operations_of_a_unit():
+    require(shutil.which("strace"), "NO STRACE: apt-get install strace")
+    found = re.search(r"^ +102 +2 +(\d+\.\d) ", run("overhead.py", "--quick"), re.MULTILINE)
+    assert found
+    assert 15 < float(found[1]) < 40  # of few units, with what two workers do once
+
+
+@pytest.mark.long
+def test_engine_overhead_prints_a_line_an_engine():
+    out = run("engine_overhead.py", "--quick", "--engines", "local", "processes")
+    assert re.search(r"^n = 1, 6 and 2 units, 2 workers$", out, re.MULTILINE)
+    for engine in ("local", "processes"):
+        assert re.search(rf"^{engine} +-?\d+ +-?\d+ to -?\d+ +-?\d+\.\d$", out, re.MULTILINE)
 
 
 @pytest.mark.long

@@ -4,19 +4,23 @@ The units are nearly empty: one training step of LeNet-300-100 on 32 made-up pic
 published. A grid of 20 and one of 200 are run on each engine; the slope between them is what one more unit costs a
 worker, and what is left is what the engine costs once: its start, its queue, its end.
 
-    python benchmarks/engines.py                     local, processes, and MPI and Spark where they are installed
-    python benchmarks/engines.py --engines slurm     on a SLURM cluster, from where its commands are
+    python benchmarks/engine_overhead.py                     local, processes, and MPI and Spark where they are installed
+    python benchmarks/engine_overhead.py --engines slurm     on a SLURM cluster, from where its commands are
+    python benchmarks/engine_overhead.py --engines slurm --cluster     on the cluster of four nodes that the tests start here
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
@@ -75,7 +79,24 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="tiny grids once, to see that the script works")
+    parser.add_argument("--cluster", action="store_true", help="start the tests' own SLURM cluster (needs root)")
     arguments = parser.parse_args()
+    with own_cluster() if arguments.cluster else contextlib.nullcontext():
+        report(arguments)
+
+
+@contextlib.contextmanager
+def own_cluster() -> Iterator[None]:
+    """Within it, SLURM's commands are those of a cluster of four nodes on this machine."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    running_slurm = importlib.import_module("engines.slurm_cluster").running_slurm
+    with tempfile.TemporaryDirectory() as folder, running_slurm(Path(folder, "cluster")) as cluster:
+        os.environ.update(cluster.environment)
+        yield
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Returns nothing; prints a line an engine."""
     few, many = (2, 6) if arguments.quick else (FEW, MANY)
     print(describe("lth", "torch"))
     print(f"n = {1 if arguments.quick else arguments.repeats}, {many} and {few} units, {arguments.workers} workers")

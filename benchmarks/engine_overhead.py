@@ -4,9 +4,9 @@ The units are nearly empty: one training step of LeNet-300-100 on 32 made-up pic
 published. A grid of 20 and one of 200 are run on each engine; the slope between them is what one more unit costs a
 worker, and what is left is what the engine costs once: its start, its queue, its end.
 
-    python benchmarks/engine_overhead.py                     local, processes, and MPI and Spark where they are installed
-    python benchmarks/engine_overhead.py --engines slurm     on a SLURM cluster, from where its commands are
-    python benchmarks/engine_overhead.py --engines slurm --cluster     on the cluster of four nodes that the tests start here
+    python benchmarks/engine_overhead.py                             local, processes, mpi and spark
+    python benchmarks/engine_overhead.py --engines slurm             on a SLURM cluster, where its commands are
+    python benchmarks/engine_overhead.py --engines slurm --cluster   on four nodes that the tests start here
 """
 
 from __future__ import annotations

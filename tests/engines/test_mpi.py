@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from engines.faults import STEPS, Disturbed
 from engines.grid import check_whole, environment, lth, records, write_spec
 from engines.require import require
+from engines.slurm_cluster import SlurmCluster
 
 pytestmark = pytest.mark.long
 MPIEXEC = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or shutil.which("mpiexec") or ""
@@ -102,3 +104,19 @@ def test_a_command_that_cannot_start_is_told(tmp_path: Path, command: str, words
     done = lth("run", spec, "--into", tmp_path / "run", "--here")
     assert done.returncode == 2, done.stderr
     assert f"execute.mpi.command: {words}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "rank"), [("srun --mpi=pmi2 -n {workers}", "rank 1 of 2"), ("mpiexec -n {workers}", "rank 1 of 2")]
+)
+def test_inside_an_allocation_of_slurm(
+    slurm: SlurmCluster, undisturbed: dict[str, str], tmp_path: Path, command: str, rank: str
+) -> None:
+    """The ranks stand on two nodes, as SLURM's own step or as those of MPICH, which starts its daemons with srun."""
+    spec, run = write_spec(tmp_path, "mpi", more=f'[execute.mpi]\ncommand = "{command}"'), tmp_path / "run"
+    words = [sys.executable, "-m", "lth", "run", str(spec), "--into", str(run)]
+    log = tmp_path / "job.log"
+    slurm.ask("sbatch", "--nodes=2", "--ntasks-per-node=1", f"--output={log}", f"--wrap=exec {shlex.join(words)}")
+    slurm.wait_until(lambda: not slurm.ask("squeue", "-h"))
+    check_whole(run, undisturbed)
+    assert rank in (run / "logs" / "mpi.log").read_text(), log.read_text()

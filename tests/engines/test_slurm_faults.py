@@ -137,3 +137,18 @@ def test_status_of_a_run_whose_cluster_is_out_of_reach(slurm: SlurmCluster, tmp_
     assert seen.returncode == 0
     assert "not known from here" in seen.stdout
     assert json.loads(lth("status", world.run, "--json", env=away).stdout)["cells"] == 10
+
+
+def test_a_worker_on_the_login_node_helps_and_nothing_is_done_twice(
+    slurm: SlurmCluster, whole: dict[str, str], tmp_path: Path
+) -> None:
+    world = World(slurm, tmp_path, STEP_SECONDS="0.01")
+    world.submit()
+    world.training()
+    helped = lth("work", world.run, "--wait", env=world.environment)
+    assert helped.returncode == 0, helped.stderr
+    world.wait()
+    check_whole(world.run, whole)
+    assert " done validation" in helped.stderr
+    assert " done validation" in world.said()
+    assert "already published" not in helped.stderr + world.said()

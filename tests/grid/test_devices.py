@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from grid.worlds import small_spec
 
-from lth.grid.devices import core_groups, cores_here, gpus, listed
+from lth.grid.devices import core_groups, cores_here, gpus, listed, own_place
 from lth.grid.launchers.worker import _on
+from lth.grid.place import Place
 from lth.grid.work import worker_count, workers_here
 from lth.runs.run import start_run
 
@@ -78,3 +79,14 @@ def test_auto_is_one_worker_a_gpu_and_a_worker_is_told_of_the_others(
     monkeypatch.setenv("LTH_WORKERS", "3")
     monkeypatch.setenv("LTH_SHARERS", "1")
     assert (worker_count(run), workers_here(run)) == (3, 1)
+
+
+def test_ranks_of_one_machine_take_its_gpus_in_turn() -> None:
+    four = {"CUDA_VISIBLE_DEVICES": "4,5", "MPI_LOCALNRANKS": "4"}
+    shown = [own_place(four, Place("MPICH", 8 + local, 16, local)) for local in range(4)]
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in shown] == ["4", "5", "4", "5"]
+    assert {one["LTH_SHARERS"] for one in shown} == {"2"}
+    assert own_place({**four, "CUDA_VISIBLE_DEVICES": ""}, Place("MPICH", 1, 4, 1)) == {"LTH_SHARERS": "4"}
+    assert own_place({"CUDA_VISIBLE_DEVICES": "3"}, Place("SLURM", 5, 8, 0)) == {}  # each rank is shown its own
+    assert own_place(four, Place("torchrun", 1, 4, 1)) == {}
+    assert own_place(four, None) == {}

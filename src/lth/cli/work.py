@@ -137,12 +137,15 @@ def work(
     Started as `torchrun --nproc-per-node N -m lth work DIRECTORY` the N processes train dense networks together.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from lth.grid.devices import own_place
     from lth.grid.launch import expect, stopping
     from lth.grid.place import place
     from lth.grid.slurm import job
     from lth.grid.status import status
     from lth.runs.run import open_run
 
+    stands = place(os.environ)
+    os.environ.update(own_place(os.environ, stands))
     here = open_run(directory)
     logging_to(None, quiet=False)
     with stopping(walltime) as stop:
@@ -162,7 +165,6 @@ def work(
     if stop.is_set() and not status(here).complete:
         if job.inside() and (stop.warned or job.preempted()):
             job.start_again(here, stop.longest_save)
-        stands = place(os.environ)
         if not (stands and stands.under_mpi):  # some mpiexec kill all ranks where one ends with another code than 0
             raise typer.Exit(3)
 

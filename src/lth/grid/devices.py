@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import subprocess
@@ -9,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+
+from lth.grid.place import TORCHRUN, Place, ranks_here
 
 DRIVER = Path("/proc/driver/nvidia/gpus")
 WORKERS, SHARERS = "LTH_WORKERS", "LTH_SHARERS"  # told to workers, who see no more than their own place
@@ -27,6 +30,20 @@ def gpus(environment: Mapping[str, str], driver: Path = DRIVER) -> tuple[str, ..
     names = [name.strip() for name in granted.split(",")]
     end = next((at for at, name in enumerate(names) if name in ("", "-1", "NoDevFiles")), len(names))
     return tuple(names[:end])
+
+
+def own_place(environment: Mapping[str, str], stands: Place | None) -> dict[str, str]:
+    """Returns the variables that give one of several ranks on this machine its own GPU, and tell it how many share it.
+
+    The GPUs go round by local rank. What torchrun starts chooses for itself, and where a scheduler shows each rank
+    one GPU there is nothing to choose.
+    """
+    if stands is None or stands.launcher == TORCHRUN or stands.local_rank is None:
+        return {}
+    found = gpus(environment)
+    ranks = max(ranks_here(environment), stands.local_rank + 1)
+    place = {SHARERS: str(math.ceil(ranks / max(1, len(found))))} if ranks > 1 else {}
+    return {**place, "CUDA_VISIBLE_DEVICES": found[stands.local_rank % len(found)]} if len(found) > 1 else place
 
 
 def listed(text: str) -> tuple[str, ...]:

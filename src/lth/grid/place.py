@@ -17,6 +17,7 @@ NAMES: dict[str, tuple[str, str, str]] = {
     "SLURM": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
     "PMIx": ("PMIX_RANK", "PMIX_SIZE", "PMIX_LOCAL_RANK"),
 }
+LOCAL_SIZES = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ def place(environment: Mapping[str, str]) -> Place | None:
                 local = _number(environment.get(NAMES["SLURM"][2], ""))
             return Place(launcher, rank, world, local)
     return None
+
+
+def ranks_here(environment: Mapping[str, str]) -> int:
+    """Returns how many ranks an mpiexec has started on this machine; 1 where it does not say."""
+    return max(_number(environment.get(name, "")) or 1 for name in LOCAL_SIZES)
 
 
 def _number(text: str) -> int | None:

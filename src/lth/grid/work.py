@@ -174,7 +174,9 @@ def gpus_of(run: Run) -> tuple[str, ...]:
 def workers_here(run: Run) -> int:
     """Returns how many workers of this run share this worker's memory, as far as the launcher tells."""
     told = os.environ.get(SHARERS, "")
-    return (int(told) if told.isdigit() else worker_count(run)) if run.spec.execute.launcher == "processes" else 1
+    if told.isdigit():
+        return int(told)
+    return worker_count(run) if run.spec.execute.launcher == "processes" else 1
 
 
 def _do(run: Run, do: Do, batch: list[Unit], stop: Event) -> None:

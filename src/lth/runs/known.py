@@ -124,8 +124,7 @@ class Told(Known):
             self.look_into(folder)
 
     def correct(self, truth: Known) -> None:
-        """Returns nothing; the journal is written anew where it tells something else than `truth`."""
-        self.listen()
+        """Returns nothing; the journal is written anew where it has told something else than `truth`."""
         if (self.records, self.failed) == (truth.records, truth.failed):
             return
         results = (line(folder, "result", _text(record)) for folder, record in truth.records.items())

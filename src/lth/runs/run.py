@@ -46,6 +46,7 @@ class Run:
 
     def correct_journal(self) -> None:
         """Returns nothing; the journal tells what the folders hold. Raises RunError on a damaged record."""
+        self.told.listen()  # first, so that what is settled meanwhile is in the folders that are looked at
         self._seen.look_everywhere()
         self.told.correct(self._seen)
 

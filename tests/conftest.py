@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["engines.slurm_cluster", "engines.spark_cluster"]
+pytest_plugins = ["engines.slurm_cluster", "engines.spark_cluster", "small_disk"]
 
 # Bit equality is promised for one thread count, and the test workers share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -2,33 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from end_to_end.conftest import hashes, lth, write_spec
-
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="NO SMALL DISK: only root can mount one to fill up")
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Lends a function that returns a small disk with these mount options; called again it changes them."""
-    small = tmp_path / "disk"
-
-    def mounted(options: str) -> Path:
-        again = small.exists()
-        small.mkdir(exist_ok=True)
-        told = ["-o", f"remount,{options}"] if again else ["-t", "tmpfs", "-o", options, "lth-test"]
-        if subprocess.run(["mount", *told, str(small)], capture_output=True).returncode:
-            pytest.skip("NO SMALL DISK: this machine does not allow mounting a tmpfs")
-        return small
-
-    yield mounted
-    if small.exists():
-        subprocess.run(["umount", str(small)], check=True)
+from small_disk import SmallDisk
 
 
 @pytest.mark.parametrize("launcher", ["local", pytest.param("processes", marks=pytest.mark.long)])
@@ -40,10 +18,10 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     ],
 )
 def test_a_disk_that_is_full_is_said_and_the_run_goes_on_when_there_is_room(
-    finished: Path, tmp_path: Path, disk: Callable[[str], Path], launcher: str, little: str, much: str, what: str,
+    finished: Path, tmp_path: Path, small_disk: SmallDisk, launcher: str, little: str, much: str, what: str,
     cure: str,
 ) -> None:  # fmt: skip
-    run, spec = disk(little) / "run", write_spec(tmp_path, launcher=launcher)
+    run, spec = small_disk(little) / "run", write_spec(tmp_path, launcher=launcher)
     full = lth("run", spec, "--into", run)
     assert full.returncode == 2, full.stderr
     assert what in full.stderr
@@ -51,7 +29,7 @@ def test_a_disk_that_is_full_is_said_and_the_run_goes_on_when_there_is_room(
     assert "Traceback" not in full.stderr
     assert hashes(run).items() <= hashes(finished).items()
     assert not list(run.rglob("failed-*.json"))
-    disk(much)
+    small_disk(much)
     again = lth("run", spec, "--into", run)
     assert again.returncode == 0, again.stderr
     assert hashes(run) == hashes(finished)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from engines.grid import check_whole, hashes, lth, records, write_spec
 from engines.slurm_cluster import SlurmCluster
+from small_disk import SmallDisk
 
 pytestmark = pytest.mark.long
 TABLE = '[execute.slurm]\ntime = "10"\n'
@@ -64,3 +66,19 @@ def test_on_a_login_node_nothing_is_trained_unless_allowed(slurm: SlurmCluster, 
     assert "outside any job" in refused.stderr
     assert "--here" in refused.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_quota_of_two_thousand_files(
+    slurm: SlurmCluster, undisturbed: dict[str, str], tmp_path: Path, small_disk: SmallDisk
+) -> None:
+    """The run directory of twelve units takes a twentieth of it, scripts and logs included."""
+    disk = small_disk("nr_inodes=2000")
+    waited = lth(
+        "run", write_spec(tmp_path, "slurm", more=TABLE), "--into", disk / "run", "--wait", env=slurm.environment
+    )
+    assert waited.returncode == 0, waited.stderr + waited.stdout
+    slurm.wait_until(lambda: not slurm.ask("squeue", "-h"))
+    check_whole(disk / "run", undisturbed)
+    found = os.statvfs(disk)
+    assert found.f_files == 2000
+    assert found.f_files - found.f_ffree < 110

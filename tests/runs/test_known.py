@@ -22,6 +22,11 @@ TORN = (b"\n", b"{", b'{"folder": "cells/a", "result": {"kind": "cell"}}\n', b"\
 ACTIONS = ("publish", "publish untold", "fail", "delete", "damage", "start", "listen", "lose")
 
 
+@pytest.fixture(autouse=True)
+def _listings_are_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lth.runs.known.LISTED_SECONDS", 0.0)
+
+
 def a_failure(name: str) -> Failure:
     return Failure(id=name, error="E", message="m", final=True, attempt="1", host="h", failed_at="t")
 
@@ -81,6 +86,20 @@ def test_a_result_is_told_without_a_look_into_its_folder(tmp_path: Path) -> None
     shutil.rmtree(one.path / "cells")
     other.told.listen()
     assert (set(other.told.results().done), set(other.told.results().failed)) == ({"a"}, {"b"})
+
+
+def test_what_was_told_just_now_need_not_be_listed_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node whose listing is a minute old neither does the unit again nor tells others that it is gone."""
+    monkeypatch.setattr("lth.runs.known.LISTED_SECONDS", 120.0)
+    one = start_run(tmp_path / "run", make())
+    one.publish("cells/a", a_result(id="a"))
+    shutil.rmtree(one.path / "cells")
+    other = Run(one.path, one.spec)
+    assert tell(other).settled("a")
+    assert len(Journal(one.layout.journal).news()) == 1
+    monkeypatch.setattr("lth.runs.known.LISTED_SECONDS", 0.0)
+    assert not tell(other).settled("a")
+    assert not tell(start_run(one.path, one.spec)).settled("a")
 
 
 def test_a_failure_that_does_not_settle_its_unit_is_not_told(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from lth.runs.layout import UNIT_FOLDERS, Layout
 from lth.runs.records import FORMAT_VERSION, CellResult, Failure, Results
 
 R = TypeVar("R", CellResult, Failure)
+LISTED_SECONDS = 120.0  # a listing may be so old: NFS keeps one for up to a minute
 DAMAGED = "Delete the folder to have that unit done again."
 
 
@@ -99,11 +101,13 @@ class Told(Known):
     def __init__(self, layout: Layout, attempts: int):
         super().__init__(layout, attempts)
         self.journal = Journal(layout.journal)
+        self._heard: dict[str, float] = {}  # when a unit was told of or seen, by this process's clock
 
     def listen(self) -> None:
         """Returns nothing; takes in what came since. A line that is no record of a unit is passed over."""
         for told in self.journal.news():
             folder = told["folder"]
+            self._heard[folder] = time.monotonic()
             with contextlib.suppress(RunError, AttributeError):
                 if "result" in told:
                     self._hold(folder, told["result"], self.journal.path)
@@ -114,14 +118,22 @@ class Told(Known):
 
     def look_everywhere(self) -> None:
         """Returns nothing; the folders that the journal does not tell of are looked into, those told of need only be
-        there. One that is not is told as gone, before anyone does its unit again."""
+        there, once a listing must show it. One that is not is told as gone, before anyone does its unit again."""
         self.listen()
         present = self._present()
+        long_ago = time.monotonic() - LISTED_SECONDS
         for folder in (self.records.keys() | self.failed.keys()) - present:
+            if self._heard.get(folder, 0.0) > long_ago:
+                continue
             self._forget(folder)
             self.journal.append(folder, "gone", "true")
         for folder in present - self.records.keys() - self.failed.keys():
             self.look_into(folder)
+
+    def look_into(self, folder: str) -> bool:
+        """Returns whether the unit of that folder is settled there. Raises RunError on a damaged record."""
+        self._heard[folder] = time.monotonic()
+        return super().look_into(folder)
 
     def correct(self, truth: Known) -> None:
         """Returns nothing; the journal is written anew where it has told something else than `truth`."""
@@ -130,7 +142,7 @@ class Told(Known):
         results = (line(folder, "result", _text(record)) for folder, record in truth.records.items())
         failures = (line(folder, "failure", one.model_dump_json()) for folder, one in truth.failed.items())
         self.journal.rewrite([*results, *failures])
-        self.records, self.failed = {**truth.records}, {**truth.failed}
+        self.records, self.failed, self._heard = {**truth.records}, {**truth.failed}, {}
 
     def _forget(self, folder: str) -> None:
         self.records.pop(folder, None)

@@ -29,7 +29,7 @@ def test_the_saved_state_and_what_ended_on_this_host_are_cleared(tmp_path: Path)
     kept = [f"attempt-{mine}", alive, elsewhere, "metrics"]
     for name in ("resume", "resume-previous"):
         (tmp_path / name).touch()
-    for name in [gone, *kept]:
+    for name in [gone, "entry", *kept]:
         (tmp_path / name / "inside").mkdir(parents=True)
     tidy(tmp_path, mine)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)

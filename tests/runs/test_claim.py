@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lth.errors import RunError
 from lth.runs import claim
 from lth.runs.claim import Claims
 from lth.runs.files import sha256_of
@@ -158,3 +160,13 @@ def test_of_many_that_want_a_dead_processs_claim_at_once_one_gets_it(tmp_path: P
             assert sum(took) == 1, number
             assert sum(len(rival.dead) for rival in rivals) == number + 1, "each death is known to one"
     assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_is_said_when_a_claim_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "half").write_text("{")
+    monkeypatch.setattr(Path, "touch", full)
+    with pytest.raises(RunError, match="Free some space"):
+        Claims(tmp_path).running()

@@ -79,6 +79,21 @@ def test_a_first_try_with_a_mistake_is_corrected_not_refused(tmp_path: Path) -> 
     assert corrected.settle_facts({"dataset_id": "b"}) == {"dataset_id": "b"}
 
 
+def test_a_correction_that_was_killed_midway_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start_run(tmp_path / "run", make(), "as written")
+    other = make(train={"epochs": 5, "optimizer": {"name": "sgd", "lr": 0.1}})
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr("lth.runs.run.write_json", killed)
+        dying.setattr("lth.runs.run.publish_first", killed)
+        with pytest.raises(KeyboardInterrupt):
+            start_run(tmp_path / "run", other)
+    assert start_run(tmp_path / "run", other).describe()["spec"]["train"]["epochs"] == 5
+
+
 def test_other_data_are_refused(tmp_path: Path) -> None:
     run = start_run(tmp_path / "r", make())
     run.settle_facts({"dataset_id": "a"})

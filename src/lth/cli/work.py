@@ -239,7 +239,9 @@ def logging_to(path: Path | None, *, quiet: bool) -> None:
     stderr.setLevel(logging.CRITICAL if quiet else logging.DEBUG)
     targets: list[logging.Handler] = [stderr]
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        from lth.runs.files import make_folder
+
+        make_folder(path.parent)
         targets.append(logging.FileHandler(path, delay=True))
     for handler in targets:
         handler.setFormatter(logging.Formatter(f"%(asctime)s {rank}%(levelname)s %(message)s"))

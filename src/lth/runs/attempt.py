@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from lth.runs.layout import PREVIOUS, RESUME
+from lth.runs.layout import ENTRY, PREVIOUS, RESUME
 from lth.runs.names import made_here, orphaned, signature
 
 
@@ -20,7 +20,8 @@ def tidy(unit: Path, kept: str | None) -> None:
     `kept`, what processes made that have ended on this host, and earlier attempts of this process."""
     for name in os.listdir(unit):
         path, attempt = unit / name, name.startswith("attempt-")
+        left = attempt and name != f"attempt-{kept}" and (orphaned(name) or made_here(name))
         if name in (RESUME, PREVIOUS) or (not attempt and orphaned(name)):
             path.unlink(missing_ok=True)
-        elif attempt and name != f"attempt-{kept}" and (orphaned(name) or made_here(name)):
+        elif left or name == ENTRY:
             shutil.rmtree(path, ignore_errors=True)

@@ -10,7 +10,7 @@ import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lth.runs.files import atomic_write, make_folder, publish_first, sha256_of
+from lth.runs.files import atomic_write, disk_errors, make_folder, publish_first, sha256_of
 from lth.runs.names import clear_temporaries, temporary
 
 HEARTBEAT_SECONDS = 60.0
@@ -109,7 +109,8 @@ class Claims:
         """Judged by the file server's own clock: the age of the claim against a file touched now."""
         probe = temporary(self.folder / "probe")
         try:
-            probe.touch()
+            with disk_errors(probe):
+                probe.touch()
             return probe.stat().st_mtime - path.stat().st_mtime > SILENCE_SECONDS
         except FileNotFoundError:
             return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-RESUME, PREVIOUS = "resume", "resume-previous"
+RESUME, PREVIOUS, ENTRY = "resume", "resume-previous", "entry"
 UNIT_FOLDERS = ("dense", "cells", "winner")
 
 

@@ -142,14 +142,6 @@ def start_run(path: Path, spec: Spec, text: str | None = None) -> Run:
     nothing was ever finished is taken over: a first try with a mistake in its spec is corrected, not refused.
     """
     run = Run(path, spec)
-    if run.layout.run.exists():
-        if _differences(run) and _nothing_done(run):
-            _clear(run)
-        else:
-            _refuse_another(run)
-    elif path.exists() and (not path.is_dir() or any(not _leftover(name) for name in os.listdir(path))):
-        raise RunError("not a run directory, and not empty", at=path, cure="Name a new folder with --into.")
-    make_folder(path)
     head = {
         "format_version": FORMAT_VERSION,
         "name": spec.name,
@@ -161,6 +153,14 @@ def start_run(path: Path, spec: Spec, text: str | None = None) -> Run:
         "created_at": now(),
         "test_first_shown": None,
     }
+    if run.layout.run.exists():
+        if _differences(run) and _nothing_done(run):
+            _clear(run)
+            write_json(run.layout.run, head)  # last: killed before, it is still the first try that is cleared away
+        _refuse_another(run)
+    elif path.exists() and (not path.is_dir() or any(not _leftover(name) for name in os.listdir(path))):
+        raise RunError("not a run directory, and not empty", at=path, cure="Name a new folder with --into.")
+    make_folder(path)
     if not run.layout.run.exists():
         publish_first(run.layout.run, json.dumps(head, indent=1) + "\n")
         _refuse_another(run)
@@ -214,4 +214,3 @@ def _clear(run: Run) -> None:
         shutil.rmtree(run.path / name, ignore_errors=True)
     for path in (run.layout.facts, run.layout.journal):
         path.unlink(missing_ok=True)
-    run.layout.run.unlink()

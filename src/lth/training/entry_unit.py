@@ -16,6 +16,7 @@ from lth.grid.unit import Checkpoint
 from lth.grid.work import SETUP
 from lth.pruning.mask import Mask
 from lth.runs.files import make_folder, read_json, sha256_of, write_json
+from lth.runs.layout import ENTRY
 from lth.training.checkpoint import save_state, state_of
 from lth.training.child import Ending, last_lines, run_child
 from lth.training.entry import entry_function
@@ -35,7 +36,7 @@ def train_by_entry(work: Workspace, course: Course, seed: int, order: str) -> di
     The function's last weights become the network's, after an audit of what came back. A try that was killed
     after its function had returned is taken up as it is. Raises RunError where the set-up cannot work.
     """
-    folder = EntryFolder(make_folder(course.folder.parent / "entry"))
+    folder = EntryFolder(make_folder(course.folder.parent / ENTRY))
     outcome = _earlier(folder, course.key)
     try:
         if outcome is None and not work.stop.is_set():
@@ -57,7 +58,7 @@ def train_by_entry(work: Workspace, course: Course, seed: int, order: str) -> di
 
 def forget(course: Course) -> None:
     """Returns nothing; takes the files of a unit's function away, once its result is published."""
-    shutil.rmtree(course.folder.parent / "entry", ignore_errors=True)
+    shutil.rmtree(course.folder.parent / ENTRY, ignore_errors=True)
 
 
 def no_replay(unit: Checkpoint) -> TrainingError:

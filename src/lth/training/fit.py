@@ -19,7 +19,7 @@ from lth.errors import LthError, NotLearningError, TrainingError
 from lth.grid.stop import Stop
 from lth.pruning.mask import Mask
 from lth.results.statistics import binomial_tail
-from lth.runs.files import make_folder, sha256_of
+from lth.runs.files import atomic_write, make_folder, sha256_of
 from lth.runs.layout import previous
 from lth.training.accounting import Meter, Tally
 from lth.training.checkpoint import load_resume, resume, save_resume, save_state, state_of
@@ -174,7 +174,7 @@ def _fetch_kept(course: Course, kept: dict[str, str]) -> bool:
         for source in sorted(course.folder.parent.glob(f"attempt-*/{name}")):
             data = source.read_bytes()
             if sha256_of(data) == sha256:
-                (course.folder / name).write_bytes(data)
+                atomic_write(course.folder / name, data)
                 course.kept[name] = sha256
                 break
         else:
